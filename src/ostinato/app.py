@@ -1,0 +1,224 @@
+"""The application: where orchestrations and activities are declared."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, TypeVar, overload
+
+from ostinato.context import seconds
+from ostinato.definitions import (
+    DEFAULT_PAYLOAD_LIMIT,
+    ActivityDefinition,
+    Isolation,
+    OrchestrationDefinition,
+    Registry,
+    activity_signature,
+    orchestrator_signature,
+)
+from ostinato.durable_http import HTTP_ACTIVITY, perform
+from ostinato.errors import RegistrationError
+from ostinato.retry import RetryOptions, RetryPolicy, as_policy
+from ostinato.triggers import Trigger
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class App:
+    """Everything that one task hub runs.
+
+    Args:
+        name: Names the application to people.
+        payload_limit: Bytes of JSON that one call input or result may have.
+    """
+
+    def __init__(self, name: str = "app", *, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> None:
+        self.name = name
+        self.registry = Registry(payload_limit=payload_limit)
+        self.registry.add_activity(ActivityDefinition(name=HTTP_ACTIVITY, fn=perform))
+
+    def __repr__(self) -> str:
+        return f"App({self.name!r})"
+
+    @overload
+    def activity(self, fn: F, /) -> F: ...
+    @overload
+    def activity(
+        self,
+        fn: None = None,
+        /,
+        *,
+        name: str | None = None,
+        retry: RetryPolicy | RetryOptions | None = None,
+        timeout: float | timedelta | None = None,
+        isolation: Isolation = "thread",
+        max_concurrency: int | None = None,
+        raises: Iterable[type[Exception]] = (),
+    ) -> Callable[[F], F]: ...
+    def activity(
+        self,
+        fn: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        retry: RetryPolicy | RetryOptions | None = None,
+        timeout: float | timedelta | None = None,
+        isolation: Isolation = "thread",
+        max_concurrency: int | None = None,
+        raises: Iterable[type[Exception]] = (),
+    ) -> Any:
+        """Declare an activity: ``@app.activity`` or ``@app.activity(...)``.
+
+        The function is returned unchanged, and may be called as it is in tests. It takes
+        nothing, an input, or an input and an `ActivityContext`; it may be async.
+
+        Args:
+            name: By default the function's own.
+            retry: How calls of it are retried, unless a call says otherwise.
+            timeout: Seconds that one attempt may take.
+            isolation: ``process`` runs it in a process of its own, which a timeout kills.
+            max_concurrency: How many may run at a time in one host.
+            raises: Exception classes that orchestrators catch as themselves.
+
+        Raises:
+            RegistrationError: The name is taken, or the function cannot be an activity.
+        """
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            self._check_activity(function)
+            if isolation not in ("thread", "process"):
+                raise RegistrationError(f"isolation is 'thread' or 'process', not {isolation!r}")
+            if max_concurrency is not None and max_concurrency < 1:
+                raise RegistrationError(
+                    f"max_concurrency is {max_concurrency}; it must be 1 or more"
+                )
+            self.registry.add_activity(
+                ActivityDefinition(
+                    name=_name(function, name),
+                    fn=function,
+                    retry=None if retry is None else as_policy(retry),
+                    timeout=None if timeout is None else seconds(timeout, "timeout"),
+                    isolation=isolation,
+                    max_concurrency=max_concurrency,
+                )
+            )
+            self._declare(raises)
+            return function
+
+        return register if fn is None else register(fn)
+
+    @overload
+    def orchestration(self, fn: F, /) -> F: ...
+    @overload
+    def orchestration(
+        self,
+        fn: None = None,
+        /,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        triggers: Iterable[Trigger] = (),
+        raises: Iterable[type[Exception]] = (),
+        purge_after: float | timedelta | None = None,
+    ) -> Callable[[F], F]: ...
+    def orchestration(
+        self,
+        fn: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        triggers: Iterable[Trigger] = (),
+        raises: Iterable[type[Exception]] = (),
+        purge_after: float | timedelta | None = None,
+    ) -> Any:
+        """Declare an orchestration: ``@app.orchestration`` or ``@app.orchestration(...)``.
+
+        The generator function is returned unchanged. It takes the context and, if it wants
+        it, the input.
+
+        Args:
+            name: By default the function's own.
+            version: New instances take the version registered last; each stays on its own.
+            triggers: What starts it, beside clients.
+            raises: Exception classes that callers of it catch as themselves.
+            purge_after: Seconds after its end at which an instance is forgotten.
+
+        Raises:
+            RegistrationError: The name and version are taken, or the function is no generator.
+        """
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            if not inspect.isgeneratorfunction(inspect.unwrap(function)):
+                raise RegistrationError(
+                    f"orchestrator {_name(function, name)!r} is no generator function: it has to "
+                    "yield the tasks it waits for (an activity is declared with @app.activity)"
+                )
+            orchestrator_signature(function)
+            if version is not None and not (isinstance(version, str) and version):
+                raise RegistrationError(f"version is {version!r}; it must be a text, not empty")
+            self.registry.add_orchestration(
+                OrchestrationDefinition(
+                    name=_name(function, name),
+                    fn=function,
+                    version=version,
+                    triggers=tuple(triggers),
+                    purge_after=None if purge_after is None else seconds(purge_after, "purge_after"),
+                )
+            )
+            self._declare(raises)
+            return function
+
+        return register if fn is None else register(fn)
+
+    def foreign_activity(self, name: str) -> str:
+        """Declare an activity that another application performs; return its name to call."""
+        self.registry.add_activity(ActivityDefinition(name=name, fn=None))
+        return name
+
+    def foreign_orchestration(self, name: str) -> str:
+        """Declare an orchestration that another application runs; return its name to call."""
+        self.registry.add_orchestration(OrchestrationDefinition(name=name, fn=None))
+        return name
+
+    def include(self, other: App) -> None:
+        """Take over everything that another application declares.
+
+        Raises:
+            RegistrationError: A name is declared by both.
+        """
+        for activity in other.registry.activities():
+            if activity.name != HTTP_ACTIVITY:
+                self.registry.add_activity(activity)
+        for orchestration in other.registry.orchestrations():
+            self.registry.add_orchestration(orchestration)
+        self.registry.exceptions.update(other.registry.exceptions)
+
+    def _declare(self, raises: Iterable[type[Exception]]) -> None:
+        for cls in raises:
+            if not (isinstance(cls, type) and issubclass(cls, Exception)):
+                raise RegistrationError(f"raises takes Exception classes, not {cls!r}")
+            if issubclass(cls, (StopIteration, StopAsyncIteration)):
+                raise RegistrationError(
+                    f"raises cannot take {cls.__name__}: thrown into a generator it means its end"
+                )
+            self.registry.exceptions[f"{cls.__module__}.{cls.__qualname__}"] = cls
+
+    @staticmethod
+    def _check_activity(function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise RegistrationError(f"an activity is a function, not {function!r}")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise RegistrationError(
+                f"activity {_name(function, None)!r} is a generator function; an activity returns "
+                "its result (an orchestrator is declared with @app.orchestration)"
+            )
+        activity_signature(function)
+
+
+def _name(function: Callable[..., Any], name: str | None) -> str:
+    chosen = name if name is not None else getattr(function, "__name__", None)
+    if not isinstance(chosen, str) or not chosen or chosen == "<lambda>":
+        raise RegistrationError(f"{function!r} has no name of its own; give it name=...")
+    return chosen

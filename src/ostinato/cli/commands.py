@@ -1,0 +1,182 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from ostinato.cli import display
+from ostinato.cli.discovery import find_app
+from ostinato.cli.inputs import read_input
+from ostinato.cli.outcome import ExitCode, UsageError
+from ostinato.cli.running import Result, Run, run
+from ostinato.client import IfExists
+from ostinato.errors import InstanceNotFoundError, OstinatoError
+from ostinato.events import Event
+
+cli = typer.Typer(
+    help="Durable orchestrations: run them here, and see what they did.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Store = Annotated[Path, typer.Option(help="The SQLite file that keeps everything.")]
+
+
+@contextmanager
+def _mendable() -> Iterator[None]:
+    """Tell errors that the user can mend in one line or two, without a traceback."""
+    try:
+        yield
+    except (UsageError, OstinatoError) as error:
+        Console(stderr=True).print(
+            f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
+        )
+        raise typer.Exit(ExitCode.USAGE) from None
+
+
+@cli.command("run")
+def run_command(
+    orchestration: Annotated[str, typer.Argument(help="Its registered name.")],
+    input: Annotated[str | None, typer.Option(help="JSON, @file, or - for standard input.")] = None,
+    app: Annotated[
+        str | None, typer.Option(help="module:attribute; by default the folder's own.")
+    ] = None,
+    store: Store = Path("ostinato.db"),
+    id: Annotated[
+        str | None, typer.Option(help="Instance id; an unfinished instance is continued.")
+    ] = None,
+    if_exists: Annotated[
+        IfExists,
+        typer.Option(help="For a finished instance: give its outcome (attach), or run it again."),
+    ] = "attach",
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to wait; the rest is for the next run.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole outcome as one JSON object.")
+    ] = False,
+) -> None:
+    """Run an orchestration to its end and print its output as JSON.
+
+    Kill it at any moment: the same --id goes on where it stopped.
+
+    Exit codes: 0 completed, 1 failed, 2 usage, 3 terminated, 4 timeout, 130 interrupted.
+    """
+    console = Console(stderr=True)
+    with _mendable():
+        request = Run(
+            app=find_app(app, Path.cwd()),
+            orchestration=orchestration,
+            input=read_input(input),
+            store=store,
+            instance_id=id,
+            if_exists=if_exists,
+            timeout=timeout,
+        )
+        result = run_quietly(request) if quiet or as_json else run_live(request, console)
+        _report(result, request, app, console, as_json=as_json)
+    raise typer.Exit(result.code)
+
+
+def run_quietly(request: Run) -> Result:
+    """Run and show nothing."""
+    return run(request, display.Silent())
+
+
+def run_live(request: Run, console: Console) -> Result:
+    """Run and show the activities' progress on ``console``."""
+    with display.Live(console) as live:
+        return run(request, live)
+
+
+def _report(
+    result: Result, request: Run, app: str | None, console: Console, *, as_json: bool
+) -> None:
+    if as_json:
+        _print_json(_as_object(result))
+        return
+    match result.code:
+        case ExitCode.COMPLETED:
+            _print_json(result.status.output if result.status else None)
+        case ExitCode.FAILED if result.status:
+            console.print(display.failed(result.status))
+        case ExitCode.TERMINATED if result.status:
+            console.print(f"{result.instance_id} was terminated", style="yellow", markup=False)
+        case _ if result.instance_id:
+            why = "interrupted" if result.code is ExitCode.INTERRUPTED else "not finished in time"
+            console.print(
+                f"{why}; nothing is lost, continue with:\n  "
+                + how_to_continue(result.instance_id, request, app),
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+        case _:
+            console.print("interrupted before it began", style="yellow")
+
+
+def how_to_continue(instance_id: str, request: Run, app: str | None) -> str:
+    """Return the command that goes on with an instance."""
+    import shlex
+
+    words = ["ostinato", "run", request.orchestration, "--id", instance_id]
+    words += ["--store", str(request.store)] if request.store != Path("ostinato.db") else []
+    words += ["--app", app] if app else []
+    return shlex.join(words)
+
+
+def _as_object(result: Result) -> dict[str, Any]:
+    status = result.status
+    return {
+        "instance_id": result.instance_id,
+        "exit_code": int(result.code),
+        "runtime_status": status.runtime_status if status else None,
+        "output": status.output if status else None,
+        "failure": msgspec.to_builtins(status.failure) if status else None,
+    }
+
+
+def _print_json(value: Any) -> None:
+    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=ascii_only))
+
+
+@cli.command("history")
+def history_command(
+    instance: Annotated[str, typer.Argument(help="The instance id.")],
+    store: Store = Path("ostinato.db"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the events as JSON.")] = False,
+) -> None:
+    """Print what an instance did, event by event. It may be running."""
+    with _mendable():
+        events = _read_history(store, instance)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(events)).decode())
+        return
+    Console(soft_wrap=not sys.stdout.isatty()).print(display.history(events))
+
+
+def _read_history(store: Path, instance_id: str) -> list[Event]:
+    from ostinato.local.sqlite import SqliteStore
+
+    if not store.is_file():
+        raise UsageError(f"there is no file {store}")
+    hub = SqliteStore(store)
+    try:
+        events = hub.history(instance_id)
+        if not events and hub.instance(instance_id) is None:
+            raise InstanceNotFoundError(f"there is no instance {instance_id!r} in {store}")
+        return events
+    finally:
+        hub.close()

@@ -1,0 +1,266 @@
+"""Definitions: what an application declares, and how replay looks it up."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Generator, Hashable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from ostinato.errors import RegistrationError
+from ostinato.retry import RetryPolicy
+from ostinato.triggers import Trigger
+
+Isolation: TypeAlias = Literal["thread", "process"]
+Name: TypeAlias = str | Callable[..., Any]
+"""An activity or orchestration: its registered name, or the function itself."""
+
+DEFAULT_PAYLOAD_LIMIT = 16 * 1024 * 1024
+"""Bytes of JSON (UTF-8) that one call input or result may have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityDefinition:
+    """An activity: ordinary code that may do anything, run at least once."""
+
+    name: str
+    fn: Callable[..., Any] | None
+    """None for an activity of someone else's (`App.foreign_activity`)."""
+    retry: RetryPolicy | None = None
+    timeout: float | None = None
+    """Seconds that one attempt may take."""
+    isolation: Isolation = "thread"
+    max_concurrency: int | None = None
+    """How many may run at a time in one host."""
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether it runs on the event loop."""
+        return inspect.iscoroutinefunction(self.fn)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """How the function is called; read at the first use, since annotations are costly."""
+        return activity_signature(self.fn) if self.fn is not None else _FOREIGN
+
+    @cached_property
+    def input_label(self) -> str:
+        """What error messages call the input."""
+        return f"input of activity {self.name!r}"
+
+    @cached_property
+    def result_label(self) -> str:
+        """What error messages call the result."""
+        return f"result of activity {self.name!r}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrchestrationDefinition:
+    """An orchestration: deterministic code that yields tasks and is replayed."""
+
+    name: str
+    fn: Callable[..., Generator[Any, Any, Any]] | None
+    """None for an orchestration of someone else's (`App.foreign_orchestration`)."""
+    version: str | None = None
+    triggers: tuple[Trigger, ...] = ()
+    purge_after: float | None = None
+    """Seconds after its end at which an instance is forgotten; None: never."""
+
+    @cached_property
+    def signature(self) -> Signature:
+        """How the function is called; read at the first use."""
+        return orchestrator_signature(self.fn) if self.fn is not None else _FOREIGN
+
+    @cached_property
+    def input_label(self) -> str:
+        """What error messages call the input."""
+        return f"input of orchestration {self.name!r}"
+
+    @cached_property
+    def result_label(self) -> str:
+        """What error messages call the output."""
+        return f"output of orchestration {self.name!r}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signature:
+    """The parameters and types of an activity or orchestrator; Any where not annotated."""
+
+    takes_input: bool
+    takes_context: bool
+    input_type: Any = Any
+    return_type: Any = Any
+
+
+_FOREIGN = Signature(takes_input=True, takes_context=False)
+
+
+class ActivityContextMarker:
+    """Base of `ActivityContext`, by which a parameter annotated with it is known."""
+
+
+def activity_signature(fn: Callable[..., Any]) -> Signature:
+    """Read ``fn(input?, context?)``.
+
+    Raises:
+        RegistrationError: It has parameters that nothing could fill.
+    """
+    parameters = _positional(fn)
+    hints = _hints(fn)
+    returned = hints.get("return", Any)
+    kinds = [hints.get(parameter.name, Any) for parameter in parameters]
+    if len(parameters) == 1 and _is_context(kinds[0]):
+        return Signature(takes_input=False, takes_context=True, return_type=returned)
+    if len(parameters) > 2:
+        raise RegistrationError(
+            f"activity {_called(fn)} takes {len(parameters)} parameters; an activity takes its "
+            "input and, if it wants one, an ActivityContext: pass a dict or a dataclass"
+        )
+    return Signature(
+        takes_input=bool(parameters),
+        takes_context=len(parameters) == 2,
+        input_type=kinds[0] if kinds else Any,
+        return_type=returned,
+    )
+
+
+def orchestrator_signature(fn: Callable[..., Any]) -> Signature:
+    """Read ``fn(context, input?)``.
+
+    Raises:
+        RegistrationError: It takes no context, or more than an input beside it.
+    """
+    parameters = _positional(fn)
+    if not 1 <= len(parameters) <= 2:
+        raise RegistrationError(
+            f"orchestrator {_called(fn)} takes {len(parameters)} parameters; "
+            "an orchestrator takes (context) or (context, input)"
+        )
+    hints = _hints(fn)
+    return Signature(
+        takes_input=len(parameters) == 2,
+        takes_context=True,
+        input_type=hints.get(parameters[1].name, Any) if len(parameters) == 2 else Any,
+        return_type=_generator_return(hints.get("return", Any)),
+    )
+
+
+def _positional(fn: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters that a call must fill: optional third ones are the function's own."""
+    parameters = list(inspect.signature(fn).parameters.values())
+    positional = [
+        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+        raise RegistrationError(
+            f"{_called(fn)} has keyword-only parameters without a default, which nothing can fill"
+        )
+    required = [p for p in positional if p.default is p.empty]
+    return positional if len(positional) <= 2 else required if len(required) > 2 else positional[:2]
+
+
+def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations by parameter name; those that cannot be resolved are left out."""
+    target = inspect.unwrap(fn)
+    target = getattr(target, "func", target)  # functools.partial
+    try:
+        return typing.get_type_hints(target, include_extras=True)
+    except Exception:
+        raw: dict[str, Any] = getattr(target, "__annotations__", {})
+        return {name: hint for name, hint in raw.items() if not isinstance(hint, str)}
+
+
+def _generator_return(hint: Any) -> Any:
+    """``R`` of ``Generator[Y, S, R]``."""
+    arguments = typing.get_args(hint)
+    is_generator = typing.get_origin(hint) is Generator and len(arguments) == 3
+    return arguments[2] if is_generator else Any
+
+
+def _is_context(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, ActivityContextMarker)
+
+
+def _called(fn: Callable[..., Any]) -> str:
+    return repr(getattr(fn, "__name__", None) or type(fn).__name__)
+
+
+@dataclass(slots=True)
+class Registry:
+    """Everything that an application declares, for look-up by name or by function."""
+
+    payload_limit: int = DEFAULT_PAYLOAD_LIMIT
+    exceptions: dict[str, type[Exception]] = field(default_factory=dict)
+    """Exception classes raised again as themselves, by dotted name."""
+    _activities: dict[Hashable, ActivityDefinition] = field(default_factory=dict)
+    _orchestrations: dict[Hashable, dict[str | None, OrchestrationDefinition]] = field(
+        default_factory=dict
+    )
+    _names: dict[Callable[..., Any], str] = field(default_factory=dict)
+
+    def activity(self, name: Name) -> ActivityDefinition | None:
+        """Return the activity with this name or function."""
+        return self._activities.get(name)
+
+    def orchestration(
+        self, name: Name, version: str | None = None
+    ) -> OrchestrationDefinition | None:
+        """Return a version of the orchestration; without ``version`` the one registered last."""
+        versions = self._versions(name)
+        if version is not None:
+            return versions.get(version)
+        return next(reversed(versions.values()), None)
+
+    def first_version(self, name: Name) -> OrchestrationDefinition | None:
+        """Return the version registered first."""
+        return next(iter(self._versions(name).values()), None)
+
+    def _versions(self, name: Name) -> dict[str | None, OrchestrationDefinition]:
+        return self._orchestrations.get(self.name_of(name), {})
+
+    def name_of(self, name: Name) -> str:
+        """Return the registered name of a function; other functions give their own name."""
+        if isinstance(name, str):
+            return name
+        return self._names.get(name) or str(getattr(name, "__name__", name))
+
+    def add_activity(self, definition: ActivityDefinition) -> None:
+        """Register an activity under its name and its function.
+
+        Raises:
+            RegistrationError: The name is taken.
+        """
+        if definition.name in self._activities:
+            raise RegistrationError(
+                f"activity {definition.name!r} is registered twice; give one of them name=..."
+            )
+        self._activities[definition.name] = definition
+        if definition.fn is not None:
+            self._activities[definition.fn] = definition
+
+    def add_orchestration(self, definition: OrchestrationDefinition) -> None:
+        """Register a version of an orchestration.
+
+        Raises:
+            RegistrationError: The name is taken by the same version.
+        """
+        versions = self._orchestrations.setdefault(definition.name, {})
+        if definition.version in versions:
+            which = "" if definition.version is None else f" version {definition.version!r}"
+            raise RegistrationError(
+                f"orchestration {definition.name!r}{which} is registered twice; "
+                "give one of them name=... or another version=..."
+            )
+        versions[definition.version] = definition
+        if definition.fn is not None:
+            self._names[definition.fn] = definition.name
+
+    def activities(self) -> Iterator[ActivityDefinition]:
+        """All activities, in order of registration."""
+        return (d for key, d in self._activities.items() if isinstance(key, str))
+
+    def orchestrations(self) -> Iterator[OrchestrationDefinition]:
+        """All versions of all orchestrations, in order of registration."""
+        return (d for versions in self._orchestrations.values() for d in versions.values())

@@ -1,0 +1,210 @@
+"""Durable HTTP: requests as activities, long operations followed by durable timers.
+
+The long-running operation pattern is that of Durable Functions' call_http: a 202 answer
+with a Location is polled after its Retry-After until another status comes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypedDict
+from urllib.parse import urljoin, urlsplit
+
+from ostinato.errors import OstinatoError, UnsupportedError
+from ostinato.retry import RetryPolicy
+from ostinato.tasks import Group, Task
+
+if TYPE_CHECKING:
+    from ostinato.context import OrchestrationContext
+
+HTTP_ACTIVITY = "ostinato.http"
+"""The activity that every application has for `OrchestrationContext.call_http`."""
+
+_DEFAULT_TIMEOUT = 100.0
+"""Seconds; that of .NET's HttpClient, and so of Durable Functions."""
+
+
+class DurableHttpRequest(TypedDict):
+    """A request as it stands in history: no secrets."""
+
+    method: str
+    uri: str
+    content: str | None
+    headers: dict[str, str]
+    header_env: dict[str, str]
+
+
+class DurableHttpResponse(TypedDict):
+    """An answer; the keys are those that 1.x gives. Header names are lower-case."""
+
+    statusCode: int
+    headers: dict[str, str]
+    content: str
+
+
+def request_of(
+    method: str,
+    uri: str,
+    content: Any,
+    headers: Mapping[str, str] | None,
+    header_env: Mapping[str, str] | None,
+    token_source: Any,
+) -> DurableHttpRequest:
+    """Check and gather a request.
+
+    Raises:
+        ValueError: The URI is not absolute http or https.
+        UnsupportedError: A token source was given.
+    """
+    if urlsplit(uri).scheme not in ("http", "https") or not urlsplit(uri).netloc:
+        raise ValueError(f"call_http needs an absolute http or https URI, not {uri!r}")
+    if token_source is not None:
+        raise UnsupportedError(
+            "this host has no managed identity for token_source: "
+            'pass header_env={"Authorization": "NAME_OF_A_VARIABLE"}'
+        )
+    body = content if content is None or isinstance(content, str) else json.dumps(content)
+    sent = dict(headers or {})
+    if body is not None and not isinstance(content, str):
+        sent.setdefault("content-type", "application/json")
+    return {
+        "method": method.upper(),
+        "uri": uri,
+        "content": body,
+        "headers": sent,
+        "header_env": dict(header_env or {}),
+    }
+
+
+def perform(request: DurableHttpRequest) -> DurableHttpResponse:
+    """Make one request; the activity behind call_http.
+
+    Raises:
+        OstinatoError: httpx is not installed, or an environment variable is not set.
+        httpx.HTTPError: No answer came.
+    """
+    try:
+        import httpx
+    except ModuleNotFoundError as error:
+        raise OstinatoError("call_http needs httpx: pip install 'ostinato[http]'") from error
+    headers = dict(request["headers"])
+    for name, variable in request["header_env"].items():
+        if variable not in os.environ:
+            raise OstinatoError(
+                f"header {name!r} is to come from environment variable {variable!r}, "
+                "which is not set where the request is made"
+            )
+        headers[name] = os.environ[variable]
+    answer = httpx.request(
+        request["method"],
+        request["uri"],
+        content=request["content"],
+        headers=headers,
+        timeout=_DEFAULT_TIMEOUT,
+    )
+    return {
+        "statusCode": answer.status_code,
+        "headers": {name.lower(): value for name, value in answer.headers.items()},
+        "content": answer.text,
+    }
+
+
+class HttpTask(Group[DurableHttpResponse]):
+    """A request and the polls that follow it, as one task."""
+
+    __slots__ = ("_failed", "_response", "_steps")
+
+    def __init__(
+        self,
+        context: OrchestrationContext,
+        request: DurableHttpRequest,
+        poll_interval: float | None,
+        retry: RetryPolicy | None,
+        timeout: float | timedelta | None,
+    ) -> None:
+        super().__init__(context._execution, ())
+        self._failed: Exception | None = None
+        self._response: DurableHttpResponse | None = None
+        self._steps = _follow(context, request, poll_interval, retry, timeout)
+        self._await(next(self._steps))
+
+    def _await(self, step: Task[Any]) -> None:
+        self._children = (step,)
+        step._watch(self)
+
+    def _child_finished(self, child: Task[Any]) -> None:
+        self._failed = child._error()
+        if self._failed is not None:
+            self._finish()
+            return
+        try:
+            self._await(self._steps.send(child._value()))
+        except StopIteration as stop:
+            self._response = stop.value
+            self._finish()
+
+    def _value(self) -> DurableHttpResponse:
+        assert self._response is not None
+        return self._response
+
+    def _error(self) -> Exception | None:
+        return self._failed
+
+
+def _follow(
+    context: OrchestrationContext,
+    request: DurableHttpRequest,
+    poll_interval: float | None,
+    retry: RetryPolicy | None,
+    timeout: float | timedelta | None,
+) -> Generator[Task[Any], Any, DurableHttpResponse]:
+    response: DurableHttpResponse = yield context.call_activity(
+        HTTP_ACTIVITY, request, retry=retry, timeout=timeout
+    )
+    uri = request["uri"]
+    while poll_interval is not None and response["statusCode"] == 202:
+        location = response["headers"].get("location")
+        if not location:
+            return response
+        pause = _retry_after(response["headers"], context.current_utc_datetime, poll_interval)
+        yield context.create_timer(timedelta(seconds=pause))
+        uri = urljoin(uri, location)
+        poll: DurableHttpRequest = {
+            "method": "GET",
+            "uri": uri,
+            "content": None,
+            "headers": _same_origin(request, uri, request["headers"]),
+            "header_env": _same_origin(request, uri, request["header_env"]),
+        }
+        response = yield context.call_activity(HTTP_ACTIVITY, poll, retry=retry, timeout=timeout)
+    return response
+
+
+def _same_origin(
+    request: DurableHttpRequest, uri: str, headers: dict[str, str]
+) -> dict[str, str]:
+    """Headers for a poll: credentials go to the server they were meant for, and no other."""
+    first, then = urlsplit(request["uri"]), urlsplit(uri)
+    if (first.scheme, first.netloc) != (then.scheme, then.netloc):
+        return {}
+    return {name: value for name, value in headers.items() if name.lower() != "content-type"}
+
+
+def _retry_after(headers: dict[str, str], now: datetime, default: float) -> float:
+    """Seconds to wait, from a Retry-After of seconds or of a date (RFC 9110, 10.2.3)."""
+    text = headers.get("retry-after", "").strip()
+    if text.isdigit():
+        return float(min(int(text), 86_400))
+    if text:
+        from email.utils import parsedate_to_datetime
+
+        try:
+            due = parsedate_to_datetime(text)
+        except ValueError:
+            return default
+        due = due.replace(tzinfo=UTC) if due.tzinfo is None else due
+        return max(0.0, (due - now).total_seconds())
+    return default

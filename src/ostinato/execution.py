@@ -1,0 +1,197 @@
+"""Execution: the state that context, tasks and replay share for one run of an orchestrator.
+
+Plain data with the few operations that keep it consistent. Nothing here runs user code.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from ostinato.actions import Action, ContinuedAsNew
+from ostinato.definitions import Name, Registry
+from ostinato.events import Event, EventRaised, Parent
+from ostinato.failures import Failure
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+EVENT_IDS_KEPT = 1000
+"""External event ids that continue-as-new carries over."""
+
+
+class Ask(Protocol):
+    """Something asked of the host under a task id, until history confirms it."""
+
+    def action(self, task_id: int) -> Action:
+        """What the host is to do."""
+        ...
+
+    def confirms(self, event: Event) -> bool:
+        """Whether ``event`` records this ask: same kind, same name."""
+        ...
+
+    def site(self) -> Site | None:
+        """Where the orchestrator asked."""
+        ...
+
+
+class Waiter(Protocol):
+    """Something under a task id that takes the host's answers."""
+
+    def settle(self, event: Event) -> bool:
+        """Take a completion, failure or fired timer; False when it is of the wrong kind."""
+        ...
+
+
+class EventWaiter(Protocol):
+    """A wait for an external event."""
+
+    def take(self, event: EventRaised) -> None:
+        """Finish with the event."""
+        ...
+
+
+class Site:
+    """A place in the orchestrator's source, resolved to a line only when it is shown."""
+
+    __slots__ = ("_code", "_instruction")
+
+    def __init__(self, code: CodeType, instruction: int) -> None:
+        self._code = code
+        self._instruction = instruction
+
+    def __str__(self) -> str:
+        line = next(
+            (
+                line
+                for start, end, line in self._code.co_lines()
+                if start <= self._instruction < end and line is not None
+            ),
+            self._code.co_firstlineno,
+        )
+        return f"{self._code.co_filename}:{line}"
+
+
+class Execution:
+    """One execution of one instance, between two events."""
+
+    __slots__ = (
+        "arrivals",
+        "asks",
+        "buffered",
+        "clock",
+        "continuation",
+        "custom_status",
+        "dead",
+        "event_ids",
+        "execution_id",
+        "fatal",
+        "finished",
+        "input",
+        "instance_id",
+        "markers",
+        "name",
+        "new_markers",
+        "next_id",
+        "open",
+        "parent",
+        "patches",
+        "registry",
+        "replaying",
+        "uuids",
+        "version",
+        "waiters",
+        "withdrawn",
+    )
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.instance_id = ""
+        self.execution_id = ""
+        self.name = ""
+        self.version: str | None = None
+        self.input = "null"
+        self.parent: Parent | None = None
+        self.clock = _EPOCH
+        self.replaying = False
+        self.dead = False
+        """Given up; see `corpse`."""
+        self.next_id = 0
+        self.asks: dict[int, Ask] = {}
+        self.open: dict[int, Waiter] = {}
+        self.withdrawn: list[int] = []
+        """Timers cancelled since the last turn."""
+        self.custom_status: str | None = None
+        self.fatal: Failure | None = None
+        """Why the execution cannot go on; decided by us, never thrown into user code."""
+        self.continuation: ContinuedAsNew | None = None
+        self.buffered: dict[str, deque[tuple[int, EventRaised]]] = {}
+        self.arrivals = 0
+        self.finished = 0
+        """Tasks that have finished so far: their order in history."""
+        self.waiters: dict[str, list[EventWaiter]] = {}
+        self.event_ids: dict[str, None] = {}
+        self.markers: set[str] = set()
+        self.new_markers: list[str] = []
+        self.patches: dict[str, bool] = {}
+        self.uuids = 0
+
+    def corpse(self) -> Execution:
+        """A copy for user code that still runs when this is given up: nothing it does counts."""
+        copy = Execution(self.registry)
+        copy.instance_id, copy.execution_id = self.instance_id, self.execution_id
+        copy.name, copy.version, copy.input = self.name, self.version, self.input
+        copy.parent, copy.clock, copy.custom_status = self.parent, self.clock, self.custom_status
+        copy.dead = True
+        return copy
+
+    def take_id(self) -> int:
+        """Return the next task id."""
+        task_id = self.next_id
+        self.next_id = task_id + 1
+        return task_id
+
+    def refuse(self, kind: str, message: str) -> None:
+        """Fail the execution at its next wait; the first reason stands."""
+        if self.fatal is None and not self.dead:
+            self.fatal = Failure(type=kind, message=message, bases=(f"ostinato.errors.{kind}",))
+
+    def refuse_name(self, what: str, name: Name, known: list[str]) -> None:
+        """Fail the execution because the application has no such function."""
+        shown = self.registry.name_of(name)
+        others = f"; it has {', '.join(sorted(known)[:20])}" if known else ""
+        self.refuse(
+            "UnknownNameError",
+            f"{what} {shown!r} is not in the application{others}. Register it, "
+            f"or declare it with app.foreign_{what.split()[0]}({shown!r}), then rewind",
+        )
+
+    def raise_event(self, event: EventRaised) -> None:
+        """Hand an external event to the newest live waiter, or keep it."""
+        if event.event_id is not None:
+            if event.event_id in self.event_ids:
+                return
+            self.event_ids[event.event_id] = None
+        waiting = self.waiters.get(event.name)
+        if waiting:
+            waiting.pop().take(event)
+        else:
+            self.keep(event)
+
+    def keep(self, event: EventRaised) -> None:
+        """Buffer an external event, behind those of its name."""
+        self.arrivals += 1
+        self.buffered.setdefault(event.name, deque()).append((self.arrivals, event))
+
+    def unread(self) -> tuple[EventRaised, ...]:
+        """Buffered events in order of arrival."""
+        kept = [item for queue in self.buffered.values() for item in queue]
+        return tuple(event for _, event in sorted(kept, key=lambda item: item[0]))
+
+    def remembered_ids(self) -> tuple[str, ...]:
+        """The newest external event ids, oldest first."""
+        return tuple(self.event_ids)[-EVENT_IDS_KEPT:]

@@ -1,0 +1,264 @@
+"""The client of a local task hub."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from ostinato import events as ev
+from ostinato.client import IfExists, InstanceStatus, Page, Query, Start
+from ostinato.codec import decode, encode
+from ostinato.definitions import Registry
+from ostinato.errors import UnknownNameError
+from ostinato.events import Event, ExecutionStarted
+from ostinato.failures import Failure
+from ostinato.ids import validate_instance_id
+from ostinato.local.clock import Clock
+from ostinato.local.engine import new_execution_id
+from ostinato.local.gateway import Gateway, check_finished, not_found
+from ostinato.local.store import Instance, Message, Store
+
+_PURGE_PAGE = 500
+
+
+class LocalClient:
+    """A `Client` of a local task hub; safe to use from any thread.
+
+    Args:
+        registry: The application, by which names, versions and inputs are checked; without
+            one, any name is accepted and an unknown one fails its instance.
+    """
+
+    def __init__(
+        self, store: Store, gateway: Gateway, clock: Clock, registry: Registry | None
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._clock = clock
+        self._registry = registry
+
+    def start(
+        self,
+        name: str | Callable[..., Any],
+        input: Any = None,
+        *,
+        instance_id: str | None = None,
+        if_exists: IfExists = "reject",
+        start_at: datetime | timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        version: str | None = None,
+    ) -> str:
+        """See `Client.start`."""
+        at = self._clock.now() + start_at if isinstance(start_at, timedelta) else start_at
+        start = Start(
+            name=name,
+            input=input,
+            instance_id=instance_id,
+            if_exists=if_exists,
+            start_at=at,
+            tags=tags,
+            version=version,
+        )
+        return self.start_many([start])[0]
+
+    def start_many(self, starts: Iterable[Start]) -> list[str]:
+        """See `Client.start_many`: one durable write for all, or for none of them."""
+        prepared = [(self._started(start), start.if_exists) for start in starts]
+        if prepared:
+            self._gateway.create(prepared)
+        return [started.instance_id for started, _ in prepared]
+
+    def _started(self, start: Start) -> ExecutionStarted:
+        name, version, text = self._checked(start)
+        if start.if_exists not in ("reject", "attach", "replace_finished"):
+            raise ValueError(
+                f"if_exists is 'reject', 'attach' or 'replace_finished', not {start.if_exists!r}"
+            )
+        start_at = start.start_at
+        if start_at is not None:
+            start_at = (
+                start_at.replace(tzinfo=UTC) if start_at.tzinfo is None else start_at.astimezone(UTC)
+            )
+        return ExecutionStarted(
+            at=self._clock.now(),
+            instance_id=(
+                uuid4().hex if start.instance_id is None else validate_instance_id(start.instance_id)
+            ),
+            execution_id=new_execution_id(),
+            name=name,
+            input=text,
+            version=version,
+            tags=dict(start.tags) if start.tags else None,
+            start_at=start_at,
+        )
+
+    def _checked(self, start: Start) -> tuple[str, str | None, str]:
+        """The registered name, the version to run on, and the input as JSON that fits."""
+        registry = self._registry
+        if registry is None:
+            name = start.name if isinstance(start.name, str) else start.name.__name__
+            return name, start.version, encode(start.input, f"input of orchestration {name!r}")
+        definition = registry.orchestration(start.name, start.version)
+        if definition is None:
+            raise UnknownNameError(_unknown(registry, start))
+        text = encode(start.input, definition.input_label, registry.payload_limit)
+        signature = definition.signature
+        if signature.takes_input and signature.input_type is not Any:
+            decode(text, signature.input_type, definition.input_label)
+        return definition.name, definition.version, text
+
+    def get_status(self, instance_id: str) -> InstanceStatus:
+        """See `Client.get_status`."""
+        return self._status(self._head(instance_id))
+
+    def wait(self, instance_id: str, timeout: float | None = None) -> InstanceStatus:
+        """See `Client.wait`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            head = self._head(instance_id)
+            if head.status.is_finished:
+                return self._status(head)
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError(
+                    f"instance {instance_id!r} has not ended within {timeout} s; "
+                    f"it is {head.status.value} and goes on"
+                )
+            self._gateway.await_end(instance_id, left)
+
+    def raise_event(
+        self, instance_id: str, name: str, data: Any = None, *, event_id: str | None = None
+    ) -> None:
+        """See `Client.raise_event`."""
+        limit = None if self._registry is None else self._registry.payload_limit
+        text = encode(data, f"data of event {name!r}", limit)
+        self._send(
+            instance_id,
+            ev.EventRaised(at=self._clock.now(), name=name, data=text, event_id=event_id),
+        )
+
+    def terminate(self, instance_id: str, reason: str = "", *, cascade: bool = True) -> None:
+        """See `Client.terminate`."""
+        event = ev.ExecutionTerminated(at=self._clock.now(), reason=reason, cascade=cascade)
+        self._send(instance_id, event)
+
+    def suspend(self, instance_id: str, reason: str = "") -> None:
+        """See `Client.suspend`."""
+        self._send(instance_id, ev.ExecutionSuspended(at=self._clock.now(), reason=reason))
+
+    def resume(self, instance_id: str, reason: str = "") -> None:
+        """See `Client.resume`."""
+        self._send(instance_id, ev.ExecutionResumed(at=self._clock.now(), reason=reason))
+
+    def rewind(self, instance_id: str, reason: str = "") -> None:
+        """See `Client.rewind`."""
+        self._send(instance_id, ev.ExecutionRewound(at=self._clock.now(), reason=reason))
+
+    def _send(self, instance_id: str, event: Event) -> None:
+        self._gateway.send(Message(instance_id=instance_id, event=event))
+
+    def restart(self, instance_id: str, *, new_instance_id: bool | str = True) -> str:
+        """See `Client.restart`."""
+        head = self._head(instance_id)
+        started = self._store.first_event(instance_id)
+        assert started is not None
+        chosen = new_instance_id
+        target = chosen if isinstance(chosen, str) else uuid4().hex if chosen else instance_id
+        definition = None
+        if self._registry is not None:
+            definition = self._registry.orchestration(head.name)
+        again = ExecutionStarted(
+            at=self._clock.now(),
+            instance_id=validate_instance_id(target),
+            execution_id=new_execution_id(),
+            name=head.name,
+            input=started.input,
+            version=None if definition is None else definition.version,
+            tags=head.tags,
+        )
+        self._gateway.create([(again, "replace_finished")])
+        return target
+
+    def purge(self, instance_id: str) -> int:
+        """See `Client.purge`."""
+        check_finished(self._head(instance_id), instance_id)
+        return self._gateway.purge([instance_id])
+
+    def purge_many(self, query: Query) -> int:
+        """See `Client.purge_many`."""
+        found: list[str] = []
+        page: str | None = None
+        while True:
+            query = msgspec.structs.replace(query, page=page, page_size=_PURGE_PAGE)
+            heads, page = self._store.instances(query)
+            found += [head.instance_id for head in heads if head.status.is_finished]
+            if page is None:
+                break
+        return sum(
+            self._gateway.purge([i for i in found[n : n + _PURGE_PAGE] if self._store.instance(i)])
+            for n in range(0, len(found), _PURGE_PAGE)
+        )
+
+    def list_instances(self, query: Query = Query()) -> Page:
+        """See `Client.list_instances`."""
+        heads, page = self._store.instances(query)
+        return Page(instances=[self._status(head) for head in heads], next_page=page)
+
+    def get_history(self, instance_id: str) -> Sequence[Event]:
+        """See `Client.get_history`."""
+        self._head(instance_id)
+        return self._store.history(instance_id)
+
+    def _head(self, instance_id: str) -> Instance:
+        head = self._store.instance(instance_id)
+        if head is None:
+            raise not_found(instance_id)
+        return head
+
+    def _status(self, head: Instance) -> InstanceStatus:
+        started = self._store.first_event(head.instance_id)
+        output, failure = self._end(head)
+        return InstanceStatus(
+            instance_id=head.instance_id,
+            execution_id=head.execution_id,
+            name=head.name,
+            version=head.version,
+            runtime_status=head.status,
+            created_at=head.created_at,
+            updated_at=head.updated_at,
+            input=None if started is None else decode(started.input),
+            output=output,
+            custom_status=None if head.custom_status is None else decode(head.custom_status),
+            failure=failure,
+            tags=head.tags or {},
+            parent=head.parent,
+        )
+
+    def _end(self, head: Instance) -> tuple[Any, Failure | None]:
+        """Output and failure; the output of a terminated instance is the reason given."""
+        last = self._store.last_event(head.instance_id) if head.status.is_finished else None
+        if not isinstance(last, ev.ExecutionCompleted):
+            return None, None
+        match last.status:
+            case "Completed":
+                return decode(last.result or "null"), None
+            case "Failed":
+                return None, last.failure
+            case "Terminated":
+                return None if last.failure is None else last.failure.message, None
+
+
+def _unknown(registry: Registry, start: Start) -> str:
+    name = registry.name_of(start.name)
+    versions = [repr(d.version) for d in registry.orchestrations() if d.name == name]
+    if versions:
+        return (
+            f"orchestration {name!r} has no version {start.version!r}; it has {', '.join(versions)}"
+        )
+    known = ", ".join(sorted({d.name for d in registry.orchestrations()})) or "none"
+    return f"orchestration {name!r} is not in the application; it has: {known}"

@@ -1,0 +1,177 @@
+"""How clients reach a task hub: through the engine of this process, or through the store alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from ostinato import events as ev
+from ostinato.client import IfExists
+from ostinato.errors import (
+    InstanceExistsError,
+    InstanceFinishedError,
+    InstanceNotFoundError,
+    NotRewindableError,
+    StoreError,
+)
+from ostinato.events import ExecutionStarted
+from ostinato.local.engine import Cycle, Engine, pending
+from ostinato.local.store import Instance, Message, Store
+
+_POLL = 0.05
+"""Seconds between looks at an instance that another process executes."""
+
+
+class Gateway(Protocol):
+    """What clients need done; everything accepted is durable."""
+
+    def create(self, starts: Sequence[tuple[ExecutionStarted, IfExists]]) -> None:
+        """Start instances, all or none.
+
+        Raises:
+            InstanceExistsError: An id is taken.
+        """
+        ...
+
+    def send(self, message: Message) -> None:
+        """Deliver a message.
+
+        Raises:
+            InstanceNotFoundError, InstanceFinishedError, NotRewindableError: It makes no sense.
+        """
+        ...
+
+    def purge(self, instance_ids: Sequence[str]) -> int:
+        """Forget finished instances; see `Store.purge`."""
+        ...
+
+    def await_end(self, instance_id: str, timeout: float | None) -> None:
+        """Return when the instance may have ended, or after ``timeout`` seconds."""
+        ...
+
+
+class EngineGateway:
+    """Reaches the engine of this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, starts: Sequence[tuple[ExecutionStarted, IfExists]]) -> None:
+        """See `Gateway.create`."""
+
+        def prepare(cycle: Cycle) -> None:
+            heads = [cycle.head(started.instance_id) for started, _ in starts]
+            for (_, if_exists), head in zip(starts, heads, strict=True):
+                if head is not None:
+                    refuse_existing(head, if_exists)
+            for (started, if_exists), head in zip(starts, heads, strict=True):
+                if head is None or if_exists == "replace_finished":
+                    cycle.start(pending(started), started, replaces=head is not None)
+
+        self._engine.call(prepare)
+
+    def send(self, message: Message) -> None:
+        """See `Gateway.send`."""
+
+        def prepare(cycle: Cycle) -> None:
+            check_message(cycle.head(message.instance_id), message)
+            cycle.send(message)
+
+        self._engine.call(prepare)
+
+    def purge(self, instance_ids: Sequence[str]) -> int:
+        """See `Gateway.purge`."""
+
+        def prepare(cycle: Cycle) -> int:
+            for instance_id in instance_ids:
+                check_finished(cycle.head(instance_id), instance_id)
+            count = self._engine.store.purge(instance_ids)
+            for instance_id in instance_ids:
+                self._engine.forget(instance_id)
+            return count
+
+        return self._engine.call(prepare)
+
+    def await_end(self, instance_id: str, timeout: float | None) -> None:
+        """See `Gateway.await_end`."""
+        notice = self._engine.notice_of_end(instance_id)
+        try:
+            head = self._engine.store.instance(instance_id)
+            if head is not None and not head.status.is_finished:
+                notice.wait(timeout)
+        finally:
+            self._engine.forget_notice(instance_id, notice)
+        if self._engine.closed:
+            raise StoreError("this host was closed while its client waited")
+
+
+class StoreGateway:
+    """Reaches a task hub that another process executes, or nobody does at the moment."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def create(self, starts: Sequence[tuple[ExecutionStarted, IfExists]]) -> None:
+        """See `Gateway.create`; each start stands alone."""
+        for started, if_exists in starts:
+            if self._store.create(pending(started), started, if_exists) == "exists":
+                head = self._store.instance(started.instance_id)
+                if head is not None:
+                    refuse_existing(head, if_exists)
+
+    def send(self, message: Message) -> None:
+        """See `Gateway.send`."""
+        check_message(self._store.instance(message.instance_id), message)
+        self._store.send([message])
+
+    def purge(self, instance_ids: Sequence[str]) -> int:
+        """See `Gateway.purge`."""
+        for instance_id in instance_ids:
+            check_finished(self._store.instance(instance_id), instance_id)
+        return self._store.purge(instance_ids)
+
+    def await_end(self, instance_id: str, timeout: float | None) -> None:
+        """See `Gateway.await_end`."""
+        time.sleep(_POLL if timeout is None else min(_POLL, timeout))
+
+
+def refuse_existing(head: Instance, if_exists: IfExists) -> None:
+    """Raise `InstanceExistsError` unless ``if_exists`` allows for the instance."""
+    if if_exists == "attach" or (if_exists == "replace_finished" and head.status.is_finished):
+        return
+    raise InstanceExistsError(
+        f"instance {head.instance_id!r} exists already and is {head.status.value}; choose another "
+        "id, or start it with if_exists='attach' or, once it has ended, 'replace_finished'"
+    )
+
+
+def check_message(head: Instance | None, message: Message) -> None:
+    """Raise when the instance cannot take the message."""
+    instance_id = message.instance_id
+    if head is None:
+        raise not_found(instance_id)
+    if isinstance(message.event, ev.ExecutionRewound):
+        if head.status.value != "Failed":
+            raise NotRewindableError(
+                f"instance {instance_id!r} is {head.status.value}; only a failed one is rewound"
+            )
+    elif head.status.is_finished:
+        raise InstanceFinishedError(
+            f"instance {instance_id!r} has ended ({head.status.value}) and takes no more messages"
+        )
+
+
+def check_finished(head: Instance | None, instance_id: str) -> None:
+    """Raise unless the instance may be purged."""
+    if head is None:
+        raise not_found(instance_id)
+    if not head.status.is_finished:
+        raise InstanceExistsError(
+            f"instance {instance_id!r} is {head.status.value}; terminate it before it is purged"
+        )
+
+
+def not_found(instance_id: str) -> InstanceNotFoundError:
+    """The error for an id that no instance has."""
+    return InstanceNotFoundError(f"there is no instance {instance_id!r} in this task hub")

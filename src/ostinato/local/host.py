@@ -1,0 +1,158 @@
+"""The local host: an application, a task hub and the engine that runs the one on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ostinato.app import App
+from ostinato.local.client import LocalClient
+from ostinato.local.clock import Clock, SystemClock
+from ostinato.local.engine import Engine
+from ostinato.local.gateway import EngineGateway, StoreGateway
+from ostinato.local.progress import Progress, ProgressReader
+from ostinato.local.store import Store
+
+if TYPE_CHECKING:
+    from typing import Self
+
+MEMORY = ":memory:"
+
+
+def open_store(store: str | PathLike[str] | Store) -> Store:
+    """Return the store itself, or open the file; ``:memory:`` is a store that is not kept."""
+    if store == MEMORY:
+        from ostinato.local.memory import MemoryStore
+
+        return MemoryStore()
+    if isinstance(store, (str, PathLike)):
+        from ostinato.local.sqlite import SqliteStore
+
+        return SqliteStore(store)
+    return store
+
+
+class LocalHost:
+    """Runs an application on a task hub of this machine.
+
+    Use it as a context manager. Whatever was in flight when the last host of the hub
+    stopped, however it stopped, goes on.
+
+    Args:
+        app: The application.
+        store: A file's path, ``:memory:``, or a `Store`.
+        clock: What tells the time.
+        max_concurrent_activities: Activities that run at a time.
+        cache_size: Orchestrations that are kept ready between turns; others are replayed.
+        max_crashes: An activity that was running in so many crashes of its process fails.
+        poll_interval: Seconds between looks for messages of other processes.
+        shutdown_timeout: Seconds that closing waits for running activities.
+
+    Raises:
+        HubLockedError: Another process executes the hub.
+        StoreError: The file cannot be used; see its subclasses.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        store: str | PathLike[str] | Store = "ostinato.db",
+        *,
+        clock: Clock | None = None,
+        max_concurrent_activities: int = 32,
+        cache_size: int = 1000,
+        max_crashes: int = 5,
+        poll_interval: float = 0.1,
+        shutdown_timeout: float = 5.0,
+    ) -> None:
+        self._shutdown_timeout = shutdown_timeout
+        self._store = open_store(store)
+        self._owns_store = self._store is not store
+        the_clock = SystemClock() if clock is None else clock
+        try:
+            self._engine = Engine(
+                app.registry,
+                self._store,
+                the_clock,
+                max_concurrent_activities=max_concurrent_activities,
+                cache_size=cache_size,
+                max_crashes=max_crashes,
+                poll_interval=poll_interval,
+            )
+            self.recovered = self._engine.start()
+        except BaseException:
+            self._store.close()
+            raise
+        self.client = LocalClient(
+            self._store, EngineGateway(self._engine), the_clock, app.registry
+        )
+        self._progress: dict[str, ProgressReader] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop. Activities that run are asked to stop, and run again at the next start."""
+        self._engine.close(self._shutdown_timeout)
+        self._store.close()
+
+    def settle(self, timeout: float = 30.0) -> None:
+        """Wait until nothing moves any more without time or messages; for tests.
+
+        Raises:
+            TimeoutError: Something still moves after ``timeout`` seconds.
+        """
+        if not self._engine.settle(timeout):
+            raise TimeoutError(f"the host has not come to rest within {timeout} s")
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why nothing can be written at the moment; None when all is well."""
+        return self._engine.trouble
+
+    def progress(self, instance_id: str) -> Progress:
+        """Count the instance's activities; cheap when called again and again."""
+        reader = self._progress.get(instance_id)
+        if reader is None:
+            reader = self._progress[instance_id] = ProgressReader(self._store, instance_id)
+        return reader.read()
+
+
+class RemoteHub:
+    """A task hub that another process executes: read it, and send to it."""
+
+    def __init__(
+        self, store: str | PathLike[str] | Store, app: App | None = None, clock: Clock | None = None
+    ) -> None:
+        self._store = open_store(store)
+        the_clock = SystemClock() if clock is None else clock
+        self.client = LocalClient(
+            self._store,
+            StoreGateway(self._store),
+            the_clock,
+            None if app is None else app.registry,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the hub's file."""
+        self._store.close()
+
+
+connect: Callable[..., RemoteHub] = RemoteHub
+"""``with ost.local.connect("ostinato.db") as hub: hub.client...``"""
