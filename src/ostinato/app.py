@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
-from ostinato.context import seconds
 from ostinato.definitions import (
     DEFAULT_PAYLOAD_LIMIT,
     ActivityDefinition,
@@ -19,7 +18,9 @@ from ostinato.definitions import (
 )
 from ostinato.durable_http import HTTP_ACTIVITY, perform
 from ostinato.errors import RegistrationError
+from ostinato.failures import dotted_name
 from ostinato.retry import RetryOptions, RetryPolicy, as_policy
+from ostinato.times import seconds
 from ostinato.triggers import Trigger
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -156,15 +157,16 @@ class App:
                     "yield the tasks it waits for (an activity is declared with @app.activity)"
                 )
             orchestrator_signature(function)
-            if version is not None and not (isinstance(version, str) and version):
-                raise RegistrationError(f"version is {version!r}; it must be a text, not empty")
+            if version == "":
+                raise RegistrationError("version is empty; leave it out, or give it a name")
+            kept = None if purge_after is None else seconds(purge_after, "purge_after")
             self.registry.add_orchestration(
                 OrchestrationDefinition(
                     name=_name(function, name),
                     fn=function,
                     version=version,
                     triggers=tuple(triggers),
-                    purge_after=None if purge_after is None else seconds(purge_after, "purge_after"),
+                    purge_after=kept,
                 )
             )
             self._declare(raises)
@@ -197,13 +199,14 @@ class App:
 
     def _declare(self, raises: Iterable[type[Exception]]) -> None:
         for cls in raises:
-            if not (isinstance(cls, type) and issubclass(cls, Exception)):
-                raise RegistrationError(f"raises takes Exception classes, not {cls!r}")
+            declared: object = cls
+            if not isinstance(declared, type) or not issubclass(declared, Exception):
+                raise RegistrationError(f"raises takes Exception classes, not {declared!r}")
             if issubclass(cls, (StopIteration, StopAsyncIteration)):
                 raise RegistrationError(
                     f"raises cannot take {cls.__name__}: thrown into a generator it means its end"
                 )
-            self.registry.exceptions[f"{cls.__module__}.{cls.__qualname__}"] = cls
+            self.registry.exceptions[dotted_name(cls)] = cls
 
     @staticmethod
     def _check_activity(function: Callable[..., Any]) -> None:

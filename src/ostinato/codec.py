@@ -90,13 +90,12 @@ def _raised(annotation: Any, value: Any) -> Any:
     """JSON's ``value`` as a type that msgspec does not read by itself."""
     cls: Any = get_origin(annotation) or annotation
     kind = _kind(value)
-    if isinstance(cls, type):
-        if _is_model(cls):
-            return annotation.model_validate_json(msgspec.json.encode(value))
-        if issubclass(kind, cls):
-            return value
-        if issubclass(cls, kind) and kind in _PLAIN:
-            return cls(value)
+    if _is_model(cls):
+        return annotation.model_validate_json(msgspec.json.encode(value))
+    if issubclass(kind, cls):
+        return value
+    if issubclass(cls, kind) and kind in _PLAIN:
+        return cls(value)
     raise TypeError(f"Expected `{_named(annotation)}`, got `{_named(kind)}`")
 
 
@@ -175,7 +174,7 @@ _NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 
 def _objection(value: Any) -> str:
     """Why ``value`` cannot be written as JSON: the innermost part that cannot."""
-    path, above = "$", [id(value)]
+    path, above = "$", {id(value)}
     while True:
         found = next((found for found in _parts(value) if _error_of(found[1]) is not None), None)
         if found is None:
@@ -183,13 +182,15 @@ def _objection(value: Any) -> str:
         path, value = path + found[0], found[1]
         if id(value) in above:
             return f"cannot be written as JSON: {_short(path)} refers back to what it is part of"
-        above.append(id(value))
+        if len(above) > _DEEPEST:
+            return f"is nested too deeply to be written as JSON, at {_short(path)}"
+        above.add(id(value))
 
 
 def _complaint(value: Any, path: str) -> str:
-    error, kind = _error_of(value), _kind(value)
-    if len(path) > _LONGEST_PATH:
-        return f"is nested too deeply to be written as JSON, at {_short(path)}"
+    error, kind, path = _error_of(value), _kind(value), _short(path)
+    if isinstance(error, RecursionError):
+        return f"is nested too deeply to be written as JSON, at {path}"
     if isinstance(error, UnicodeEncodeError):
         place = f"a key of {path}" if issubclass(kind, dict) else f"the text at {path}"
         return (
@@ -219,6 +220,7 @@ _MENDS = {
 }
 """What to do instead, by an attribute that tells the kind of object."""
 
+_DEEPEST = 1_000
 _LONGEST_PATH = 500
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ostinato.actions import ContinuedAsNew, CreateSubOrchestration, SendEvent
 from ostinato.codec import decode, encode
@@ -30,6 +30,7 @@ from ostinato.tasks import (
     Task,
     TimerTask,
 )
+from ostinato.times import as_utc, seconds
 
 if TYPE_CHECKING:
     import logging
@@ -136,7 +137,7 @@ class OrchestrationContext:
         timeout: float | timedelta | None = None,
     ) -> Task[Any]: ...
     @overload
-    def call_activity(  # type: ignore[overload-overlap]
+    def call_activity(
         self,
         name: Callable[[], Coroutine[Any, Any, R]],
         *,
@@ -144,7 +145,7 @@ class OrchestrationContext:
         timeout: float | timedelta | None = None,
     ) -> Task[R]: ...
     @overload
-    def call_activity(  # type: ignore[overload-overlap]
+    def call_activity(
         self,
         name: Callable[[I], Coroutine[Any, Any, R]]
         | Callable[[I, ActivityContext], Coroutine[Any, Any, R]],
@@ -319,7 +320,14 @@ class OrchestrationContext:
         tasks: list[Task[Any]] = []
         for text in texts:
             task = ActivityTask[Any](
-                execution, result_type, definition.name, text, policy, allowed, group, max_concurrency
+                execution,
+                result_type,
+                definition.name,
+                text,
+                policy,
+                allowed,
+                group,
+                max_concurrency,
             )
             task._code = code
             task._instruction = instruction
@@ -523,10 +531,10 @@ class OrchestrationContext:
         Args:
             method: GET, POST, ...
             uri: Where to.
-            content: The body; anything but a string is sent as JSON.
+            content: The body, sent as JSON.
             headers: Kept in history: secrets belong in ``header_env``.
             token_source: Not to be had on every host; there it fails the request.
-            is_raw_str: Accepted for 1.x; a string is always sent as it is.
+            is_raw_str: The body is a text, sent as it is.
             header_env: Header name to the environment variable that holds its value,
                 read where the request is made and kept out of history.
             poll: Follow 202 answers with a Location by durable timers until the work is done.
@@ -536,7 +544,7 @@ class OrchestrationContext:
         """
         from ostinato.durable_http import HttpTask, request_of
 
-        request = request_of(method, uri, content, headers, header_env, token_source)
+        request = request_of(method, uri, content, headers, header_env, token_source, is_raw_str)
         interval = seconds(poll_interval, "poll_interval")
         return HttpTask(self, request, interval if poll else None, retry, timeout)
 
@@ -568,7 +576,7 @@ class OrchestrationContext:
         if isinstance(fire_at, timedelta):
             due = self._execution.clock + fire_at
         elif isinstance(fire_at, datetime):
-            due = fire_at.replace(tzinfo=UTC) if fire_at.tzinfo is None else fire_at.astimezone(UTC)
+            due = as_utc(fire_at)
         else:
             raise TypeError(
                 f"create_timer takes a datetime or a timedelta, not {type(fire_at).__name__}"
@@ -744,18 +752,6 @@ _NO_ENTITIES = (
 )
 
 
-def seconds(value: float | timedelta, what: str) -> float:
-    """Return a duration in seconds.
-
-    Raises:
-        ValueError: It is negative or not finite.
-    """
-    number = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if not 0 <= number < float("inf"):
-        raise ValueError(f"{what} is {value!r}; it must be a number of seconds, 0 or more")
-    return number
-
-
 def _tasks(given: Iterable[Task[Any]], call: str) -> list[Task[Any]]:
     tasks = list(given)
     for task in tasks:
@@ -764,4 +760,4 @@ def _tasks(given: Iterable[Task[Any]], call: str) -> list[Task[Any]]:
                 f"{call} takes tasks, but one of these is a {type(task).__name__}; "
                 "give it what ctx.call_activity and the like return"
             )
-    return cast("list[Task[Any]]", tasks)
+    return tasks

@@ -150,9 +150,7 @@ def orchestrator_signature(fn: Callable[..., Any]) -> Signature:
 def _positional(fn: Callable[..., Any]) -> list[inspect.Parameter]:
     """The parameters that a call must fill: optional third ones are the function's own."""
     parameters = list(inspect.signature(fn).parameters.values())
-    positional = [
-        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
         raise RegistrationError(
             f"{_called(fn)} has keyword-only parameters without a default, which nothing can fill"

@@ -6,13 +6,13 @@ with a Location is polled after its Retry-After until another status comes.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urljoin, urlsplit
 
+from ostinato.codec import encode
 from ostinato.errors import OstinatoError, UnsupportedError
 from ostinato.retry import RetryPolicy
 from ostinato.tasks import Group, Task
@@ -52,10 +52,12 @@ def request_of(
     headers: Mapping[str, str] | None,
     header_env: Mapping[str, str] | None,
     token_source: Any,
+    is_raw_str: bool,
 ) -> DurableHttpRequest:
-    """Check and gather a request.
+    """Check and gather a request; the body is JSON unless it is a raw text, as in 1.x.
 
     Raises:
+        TypeError: A raw text was promised and something else given.
         ValueError: The URI is not absolute http or https.
         UnsupportedError: A token source was given.
     """
@@ -66,10 +68,14 @@ def request_of(
             "this host has no managed identity for token_source: "
             'pass header_env={"Authorization": "NAME_OF_A_VARIABLE"}'
         )
-    body = content if content is None or isinstance(content, str) else json.dumps(content)
+    if is_raw_str and not isinstance(content, str):
+        raise TypeError(f"is_raw_str needs content that is a str, not {type(content).__name__}")
     sent = dict(headers or {})
-    if body is not None and not isinstance(content, str):
-        sent.setdefault("content-type", "application/json")
+    body = content
+    if content is not None and not is_raw_str:
+        body = encode(content, "content of call_http")
+        if "content-type" not in {name.lower() for name in sent}:
+            sent["content-type"] = "application/json"
     return {
         "method": method.upper(),
         "uri": uri,
@@ -183,9 +189,7 @@ def _follow(
     return response
 
 
-def _same_origin(
-    request: DurableHttpRequest, uri: str, headers: dict[str, str]
-) -> dict[str, str]:
+def _same_origin(request: DurableHttpRequest, uri: str, headers: dict[str, str]) -> dict[str, str]:
     """Headers for a poll: credentials go to the server they were meant for, and no other."""
     first, then = urlsplit(request["uri"]), urlsplit(uri)
     if (first.scheme, first.netloc) != (then.scheme, then.netloc):

@@ -1,23 +1,23 @@
 """The exceptions of Ostinato, by what their receiver does next.
 
-    OstinatoError
-    ├── TaskFailedError          catch it in the orchestrator: an activity or child failed
-    ├── TaskCancelledError       a task was cancelled before it finished
-    ├── CodecError               mend the value or the annotation
-    ├── PayloadTooLargeError     store the payload elsewhere and pass a reference
-    ├── RegistrationError        mend the application's declarations
-    ├── InvalidInstanceIdError   choose another id
-    ├── UnknownNameError         register the function, or declare it foreign; then rewind
-    ├── NonDeterminismError      mend the orchestrator; then rewind
-    ├── InstanceNotFoundError    there is nothing to act on
-    ├── InstanceExistsError      attach to the instance, or choose another id
-    ├── InstanceFinishedError    too late: restart it, or start another
-    ├── NotRewindableError       only failed instances can be rewound
-    ├── UnsupportedError         this host cannot do it
-    └── StoreError               the task hub cannot be read or written; nothing was lost
-        ├── HubLockedError       another process executes this task hub
-        ├── NotAStoreError       the file is something else
-        └── SchemaTooNewError    a newer Ostinato wrote the file
+OstinatoError
+├── TaskFailedError          catch it in the orchestrator: an activity or child failed
+├── TaskCancelledError       a task was cancelled before it finished
+├── CodecError               mend the value or the annotation
+├── PayloadTooLargeError     store the payload elsewhere and pass a reference
+├── RegistrationError        mend the application's declarations
+├── InvalidInstanceIdError   choose another id
+├── UnknownNameError         register the function, or declare it foreign; then rewind
+├── NonDeterminismError      mend the orchestrator; then rewind
+├── InstanceNotFoundError    there is nothing to act on
+├── InstanceExistsError      attach to the instance, or choose another id
+├── InstanceFinishedError    too late: restart it, or start another
+├── NotRewindableError       only failed instances can be rewound
+├── UnsupportedError         this host cannot do it
+└── StoreError               the task hub cannot be read or written; nothing was lost
+    ├── HubLockedError       another process executes this task hub
+    ├── NotAStoreError       the file is something else
+    └── SchemaTooNewError    a newer Ostinato wrote the file
 """
 
 from __future__ import annotations

@@ -100,6 +100,7 @@ class Execution:
         "open",
         "parent",
         "patches",
+        "refused_at",
         "registry",
         "replaying",
         "uuids",
@@ -128,6 +129,8 @@ class Execution:
         self.custom_status: str | None = None
         self.fatal: Failure | None = None
         """Why the execution cannot go on; decided by us, never thrown into user code."""
+        self.refused_at = 0
+        """The first task id that was not taken when the execution was refused."""
         self.continuation: ContinuedAsNew | None = None
         self.buffered: dict[str, deque[tuple[int, EventRaised]]] = {}
         self.arrivals = 0
@@ -156,8 +159,13 @@ class Execution:
         return task_id
 
     def refuse(self, kind: str, message: str) -> None:
-        """Fail the execution at its next wait; the first reason stands."""
+        """Fail the execution at its next wait; the first reason stands.
+
+        What the code asks for between here and that wait is not asked of the host: when the
+        instance is rewound after a mend, it may ask for something else.
+        """
         if self.fatal is None and not self.dead:
+            self.refused_at = self.next_id
             self.fatal = Failure(type=kind, message=message, bases=(f"ostinato.errors.{kind}",))
 
     def refuse_name(self, what: str, name: Name, known: list[str]) -> None:

@@ -39,7 +39,7 @@ from ostinato.context import OrchestrationContext
 from ostinato.definitions import OrchestrationDefinition, Registry
 from ostinato.events import Event
 from ostinato.execution import Execution
-from ostinato.failures import Failure, failure_of
+from ostinato.failures import failure_of
 from ostinato.tasks import Attempts, Group, HostTask, SubOrchestrationTask, Task
 
 PARENT_ENDED = "parent ended"
@@ -189,7 +189,7 @@ class Orchestration:
         the execution the children to end, and last the completion.
         """
         state = self._state
-        actions: list[Action] = [RecordMarker(name) for name in state.new_markers]
+        actions: list[Action] = [RecordMarker(name=name) for name in state.new_markers]
         state.new_markers.clear()
         if state.asks:
             actions += [ask.action(task_id) for task_id, ask in sorted(state.asks.items())]
@@ -361,8 +361,8 @@ class Orchestration:
         waiter = state.open.pop(event.task_id, None)
         if waiter is None:
             return  # cancelled, or of an earlier generation: not heeded
-        if event.__class__ is ev.TimerFired and event.due > state.clock:  # type: ignore[union-attr]
-            state.clock = event.due  # type: ignore[union-attr]
+        if isinstance(event, ev.TimerFired) and event.due > state.clock:
+            state.clock = event.due
         if event.task_id in state.asks or not waiter.settle(event):
             self._mismatch(event, state.asks.get(event.task_id))
             return
@@ -458,6 +458,8 @@ class Orchestration:
     def _end_refused(self) -> None:
         fatal = self._state.fatal
         assert fatal is not None
+        asks = self._state.asks
+        self._state.asks = {i: ask for i, ask in asks.items() if i < self._state.refused_at}
         self._end(Failed(fatal))
 
     def _continued(self, outcome: ContinuedAsNew) -> ContinuedAsNew:
@@ -498,6 +500,7 @@ class Orchestration:
             f"{_show_event(event)}, but the code asked for {found}{where}. Undo the change or give "
             "the new code another version (docs/versioning), then rewind",
         )
+        self._state.refused_at = 0
         self._end_refused()
 
 
@@ -556,8 +559,9 @@ def _not_a_task(yielded: object) -> TypeError:
 def _line_of(generator: Generator[Any, Any, Any]) -> str:
     """Where a generator is suspended, following ``yield from``."""
     inner: Any = generator
-    while isinstance(getattr(inner, "gi_yieldfrom", None), Generator) and not isinstance(
-        getattr(inner.gi_yieldfrom, "gi_frame", None), type(None)
+    while (
+        isinstance(getattr(inner, "gi_yieldfrom", None), Generator)
+        and getattr(inner.gi_yieldfrom, "gi_frame", None) is not None
     ):
         if inner.gi_yieldfrom.gi_code is Task.__iter__.__code__:
             break

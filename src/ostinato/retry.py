@@ -138,7 +138,8 @@ def as_policy(value: Any) -> RetryPolicy:
         raise TypeError(
             f"expected a RetryPolicy or RetryOptions, got {type(value).__name__}: {value!r}"
         ) from None
-    return RetryPolicy(attempts, milliseconds / 1000)
+    options = RetryOptions(milliseconds, attempts)
+    return RetryPolicy(attempts, options.first_retry_interval_in_milliseconds / 1000)
 
 
 def _spread(jitter: float, attempt: int, seed: str) -> float:

@@ -192,6 +192,36 @@ class Attempts(HostTask[T_co]):
             self._id = task_id
         execution.asks[task_id] = execution.open[task_id] = self
 
+    def action(self, task_id: int) -> Action:
+        """What the host is to do."""
+        if self._due is not None:
+            return CreateTimer(task_id=task_id, due=self._due)
+        return self._attempt_action(task_id)
+
+    def _attempt_action(self, task_id: int) -> Action:
+        raise AssertionError("attempts of nothing")
+
+    def confirms(self, event: Event) -> bool:
+        """Whether ``event`` records what this asks."""
+        if self._due is not None:
+            return isinstance(event, ev.TimerCreated)
+        return self._confirms_attempt(event)
+
+    def _confirms_attempt(self, event: Event) -> bool:
+        raise AssertionError("attempts of nothing")
+
+    def settle(self, event: Event) -> bool:
+        """Take the end of an attempt or of a pause."""
+        if self._due is None:
+            return self._settle_attempt(event)
+        if not isinstance(event, ev.TimerFired):
+            return False
+        self._pause_over()
+        return True
+
+    def _settle_attempt(self, event: Event) -> bool:
+        raise AssertionError("attempts of nothing")
+
     def _attempt_failed(self, failure: Failure) -> None:
         try:
             delay = self._pause(failure)
@@ -249,10 +279,7 @@ class ActivityTask(Attempts[T_co]):
         self._bound = bound
         super().__init__(execution, expected_type, name, input_text, retry)
 
-    def action(self, task_id: int) -> Action:
-        """What the host is to do."""
-        if self._due is not None:
-            return CreateTimer(task_id=task_id, due=self._due)
+    def _attempt_action(self, task_id: int) -> Action:
         return ScheduleTask(
             task_id=task_id,
             name=self._name,
@@ -264,19 +291,11 @@ class ActivityTask(Attempts[T_co]):
             timeout=self._timeout,
         )
 
-    def confirms(self, event: Event) -> bool:
-        """Whether ``event`` records what this asks."""
-        if self._due is None:
-            return isinstance(event, ev.TaskScheduled) and event.name == self._name
-        return isinstance(event, ev.TimerCreated)
+    def _confirms_attempt(self, event: Event) -> bool:
+        return isinstance(event, ev.TaskScheduled) and event.name == self._name
 
-    def settle(self, event: Event) -> bool:
-        """Take the end of an attempt or of a pause."""
-        if self._due is not None:
-            if not isinstance(event, ev.TimerFired):
-                return False
-            self._pause_over()
-        elif isinstance(event, ev.TaskCompleted):
+    def _settle_attempt(self, event: Event) -> bool:
+        if isinstance(event, ev.TaskCompleted):
             self._succeed(event.result)
         elif isinstance(event, ev.TaskFailed):
             self._attempt_failed(event.failure)
@@ -316,10 +335,7 @@ class SubOrchestrationTask(Attempts[T_co]):
         """The id of the attempt's instance."""
         return self._instance_id or child_id(self._execution.execution_id, self._id)
 
-    def action(self, task_id: int) -> Action:
-        """What the host is to do."""
-        if self._due is not None:
-            return CreateTimer(task_id=task_id, due=self._due)
+    def _attempt_action(self, task_id: int) -> Action:
         return CreateSubOrchestration(
             task_id=task_id,
             name=self._name,
@@ -328,23 +344,15 @@ class SubOrchestrationTask(Attempts[T_co]):
             version=self._version,
         )
 
-    def confirms(self, event: Event) -> bool:
-        """Whether ``event`` records what this asks."""
-        if self._due is not None:
-            return isinstance(event, ev.TimerCreated)
+    def _confirms_attempt(self, event: Event) -> bool:
         return (
             isinstance(event, ev.SubOrchestrationInstanceCreated)
             and event.name == self._name
             and not event.detached
         )
 
-    def settle(self, event: Event) -> bool:
-        """Take the end of a child or of a pause."""
-        if self._due is not None:
-            if not isinstance(event, ev.TimerFired):
-                return False
-            self._pause_over()
-        elif isinstance(event, ev.SubOrchestrationInstanceCompleted):
+    def _settle_attempt(self, event: Event) -> bool:
+        if isinstance(event, ev.SubOrchestrationInstanceCompleted):
             self._succeed(event.result)
         elif isinstance(event, ev.SubOrchestrationInstanceFailed):
             self._attempt_failed(event.failure)

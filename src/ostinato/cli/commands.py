@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from ostinato.cli.inputs import read_input
 from ostinato.cli.outcome import ExitCode, UsageError
 from ostinato.cli.running import Result, Run, run
 from ostinato.client import IfExists
-from ostinato.errors import InstanceNotFoundError, OstinatoError
+from ostinato.errors import OstinatoError
 from ostinato.events import Event
 
 cli = typer.Typer(
@@ -33,7 +33,7 @@ Store = Annotated[Path, typer.Option(help="The SQLite file that keeps everything
 
 
 @contextmanager
-def _mendable() -> Iterator[None]:
+def _mendable() -> Generator[None, None, None]:
     """Tell errors that the user can mend in one line or two, without a traceback."""
     try:
         yield
@@ -167,16 +167,10 @@ def history_command(
     Console(soft_wrap=not sys.stdout.isatty()).print(display.history(events))
 
 
-def _read_history(store: Path, instance_id: str) -> list[Event]:
-    from ostinato.local.sqlite import SqliteStore
+def _read_history(store: Path, instance_id: str) -> Sequence[Event]:
+    from ostinato.local import connect
 
     if not store.is_file():
         raise UsageError(f"there is no file {store}")
-    hub = SqliteStore(store)
-    try:
-        events = hub.history(instance_id)
-        if not events and hub.instance(instance_id) is None:
-            raise InstanceNotFoundError(f"there is no instance {instance_id!r} in {store}")
-        return events
-    finally:
-        hub.close()
+    with connect(store) as hub:
+        return hub.client.get_history(instance_id)

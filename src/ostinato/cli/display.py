@@ -5,7 +5,7 @@ Progress and failures go to stderr, so that stdout holds the output alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +18,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -58,7 +59,7 @@ class Live:
             TimeElapsedColumn(),
             console=console,
         )
-        self._rows: dict[str, int] = {}
+        self._rows: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -79,14 +80,14 @@ class Live:
     def show(self, progress: Progress) -> None:
         """Bring the bars up to date."""
         for name, counts in progress.by_activity.items():
-            done = counts.completed + counts.failed
+            calls = counts.scheduled - counts.retried
             if name not in self._rows:
                 # Work of an earlier run counts as done, but not towards the rate.
                 self._rows[name] = self._bars.add_task(
-                    escape(name), total=counts.scheduled, completed=done, retried=counts.retried
+                    escape(name), total=calls, completed=counts.completed, retried=counts.retried
                 )
             self._bars.update(
-                self._rows[name], total=counts.scheduled, completed=done, retried=counts.retried
+                self._rows[name], total=calls, completed=counts.completed, retried=counts.retried
             )
 
 
@@ -113,23 +114,22 @@ def failed(status: InstanceStatus) -> RenderableType:
     )
 
 
-def _explain(failure: Failure) -> Iterable[RenderableType]:
-    current: Failure | None = failure
-    told: Failure | None = None
-    while current is not None:
-        # A failure that only passed through an orchestration repeats its cause.
-        same = told is not None and (told.type, told.message) == (current.type, current.message)
-        if not same:
-            if told is not None:
-                yield Text("\ncaused by", style="dim")
-            yield Text.assemble((current.type, "bold"), ": " if current.message else "")
-            if current.message:
-                yield Padding(Text(current.message), (0, 0, 0, 2))
-        if current.task is not None:
-            yield Text(f"in {current.task!r}, attempt {current.attempt}", style="yellow")
-        if current.traceback and current.cause is None:
-            yield Text("\n" + current.traceback.rstrip(), style="dim")
-        told, current = current, current.cause
+def _explain(failure: Failure) -> Iterator[RenderableType]:
+    cause = failure.cause
+    yield Text.assemble((failure.type, "bold"), ": " if failure.message else "")
+    if failure.message:
+        yield Padding(Text(failure.message), (0, 0, 0, 2))
+    # A failure that only passed through orchestrations is told once, where it arose.
+    while cause and (cause.type, cause.message) == (failure.type, failure.message):
+        failure, cause = cause, cause.cause
+    if failure.task is not None:
+        attempt = f", attempt {failure.attempt}" if failure.attempt > 1 else ""
+        yield Text(f"in {failure.task!r}{attempt}", style="yellow")
+    if failure.traceback:
+        yield Text(f"\n{failure.traceback.rstrip()}", style="dim")
+    if cause is not None:
+        yield Text("\ncaused by", style="dim")
+        yield from _explain(cause)
 
 
 def history(events: Iterable[Event]) -> Table:

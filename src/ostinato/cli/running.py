@@ -77,7 +77,7 @@ def run(request: Run, display: Display) -> Result:
             f"{similar(request.orchestration, names)}"
         )
     result = Result(code=ExitCode.INTERRUPTED)
-    with suppress(KeyboardInterrupt), LocalHost(request.app, store=str(request.store)) as host:
+    with suppress(KeyboardInterrupt), LocalHost(request.app, store=request.store) as host:
         _tell_of_others(request, host.client, display)
         instance_id = _begin(request, host, display)
         result = replace(result, instance_id=instance_id)
@@ -122,8 +122,8 @@ def _begin(request: Run, host: LocalHost, display: Display) -> str:
         return existing.instance_id
     progress = host.progress(existing.instance_id)
     display.say(
-        f"continuing {existing.instance_id}: {progress.completed:,} of {progress.scheduled:,}"
-        " activities were done"
+        f"continuing {existing.instance_id}: {progress.completed:,} of"
+        f" {progress.scheduled - progress.retried:,} activities were done"
     )
     if request.input is not None and request.input != existing.input:
         display.say("note: it goes on with the input it was started with, not with this one")
@@ -174,7 +174,7 @@ def _follow(host: LocalHost, instance_id: str, timeout: float | None, display: D
             display.show(host.progress(instance_id))
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
-        display.say("stopping: running activities may finish, nothing is lost ...")
+        display.say("stopping: what runs is asked to stop, nothing is lost ...")
     if status is not None:
         code = ExitCode.of(status.runtime_status)
     return Result(

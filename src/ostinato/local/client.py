@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -19,9 +19,10 @@ from ostinato.events import Event, ExecutionStarted
 from ostinato.failures import Failure
 from ostinato.ids import validate_instance_id
 from ostinato.local.clock import Clock
-from ostinato.local.engine import new_execution_id
+from ostinato.local.cycle import new_execution_id
 from ostinato.local.gateway import Gateway, check_finished, not_found
 from ostinato.local.store import Instance, Message, Store
+from ostinato.times import as_utc
 
 _PURGE_PAGE = 500
 
@@ -79,22 +80,16 @@ class LocalClient:
             raise ValueError(
                 f"if_exists is 'reject', 'attach' or 'replace_finished', not {start.if_exists!r}"
             )
-        start_at = start.start_at
-        if start_at is not None:
-            start_at = (
-                start_at.replace(tzinfo=UTC) if start_at.tzinfo is None else start_at.astimezone(UTC)
-            )
+        chosen = start.instance_id
         return ExecutionStarted(
             at=self._clock.now(),
-            instance_id=(
-                uuid4().hex if start.instance_id is None else validate_instance_id(start.instance_id)
-            ),
+            instance_id=uuid4().hex if chosen is None else validate_instance_id(chosen),
             execution_id=new_execution_id(),
             name=name,
             input=text,
             version=version,
             tags=dict(start.tags) if start.tags else None,
-            start_at=start_at,
+            start_at=None if start.start_at is None else as_utc(start.start_at),
         )
 
     def _checked(self, start: Start) -> tuple[str, str | None, str]:

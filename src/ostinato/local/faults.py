@@ -31,11 +31,6 @@ def translated(path: str) -> Generator[None, None, None]:
 def store_error(error: sqlite3.Error, path: str) -> StoreError:
     """Return what happened to which file, and the mend."""
     code = getattr(error, "sqlite_errorcode", None)
-    if code == sqlite3.SQLITE_READONLY_DBMOVED:
-        return StoreError(
-            f"task hub {path!r} was moved or deleted while it was open; "
-            "put it back, then start again"
-        )
     match None if code is None else code & 0xFF:
         case sqlite3.SQLITE_NOTADB:
             return not_a_store(path)
@@ -72,6 +67,14 @@ def store_error(error: sqlite3.Error, path: str) -> StoreError:
         case _:
             text = f"task hub {path!r} failed: {error}"
     return StoreError(text)
+
+
+def gone(path: str) -> StoreError:
+    """Return the error for a file that is not there any more."""
+    return StoreError(
+        f"task hub {path!r} was deleted, moved or replaced while it was open, so nothing is "
+        "written; put it back, then start again"
+    )
 
 
 def not_a_store(path: str) -> NotAStoreError:

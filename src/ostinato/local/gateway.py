@@ -16,7 +16,8 @@ from ostinato.errors import (
     StoreError,
 )
 from ostinato.events import ExecutionStarted
-from ostinato.local.engine import Cycle, Engine, pending
+from ostinato.local.cycle import Cycle, pending
+from ostinato.local.engine import Engine
 from ostinato.local.store import Instance, Message, Store
 
 _POLL = 0.05
@@ -61,13 +62,18 @@ class EngineGateway:
         """See `Gateway.create`."""
 
         def prepare(cycle: Cycle) -> None:
-            heads = [cycle.head(started.instance_id) for started, _ in starts]
-            for (_, if_exists), head in zip(starts, heads, strict=True):
+            heads: dict[str, Instance | None] = {}
+            chosen: list[tuple[ExecutionStarted, bool]] = []
+            for started, if_exists in starts:
+                instance_id = started.instance_id
+                head = heads[instance_id] if instance_id in heads else cycle.head(instance_id)
                 if head is not None:
                     refuse_existing(head, if_exists)
-            for (started, if_exists), head in zip(starts, heads, strict=True):
                 if head is None or if_exists == "replace_finished":
-                    cycle.start(pending(started), started, replaces=head is not None)
+                    chosen.append((started, head is not None))
+                    heads[instance_id] = pending(started)
+            for started, replaces in chosen:
+                cycle.start(started, replaces=replaces)
 
         self._engine.call(prepare)
 
@@ -95,14 +101,15 @@ class EngineGateway:
 
     def await_end(self, instance_id: str, timeout: float | None) -> None:
         """See `Gateway.await_end`."""
-        notice = self._engine.notice_of_end(instance_id)
+        notices = self._engine.notices
+        notice = notices.end_of(instance_id)
         try:
             head = self._engine.store.instance(instance_id)
             if head is not None and not head.status.is_finished:
                 notice.wait(timeout)
         finally:
-            self._engine.forget_notice(instance_id, notice)
-        if self._engine.closed:
+            notices.drop(instance_id, notice)
+        if notices.closed:
             raise StoreError("this host was closed while its client waited")
 
 

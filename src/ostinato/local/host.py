@@ -85,9 +85,7 @@ class LocalHost:
         except BaseException:
             self._store.close()
             raise
-        self.client = LocalClient(
-            self._store, EngineGateway(self._engine), the_clock, app.registry
-        )
+        self.client = LocalClient(self._store, EngineGateway(self._engine), the_clock, app.registry)
         self._progress: dict[str, ProgressReader] = {}
 
     def __enter__(self) -> Self:

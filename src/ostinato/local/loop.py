@@ -52,7 +52,8 @@ class EventLoop:
     def close(self) -> None:
         """Cancel what runs and end the thread.
 
-        A coroutine that blocks the loop, or goes on after its cancellation, is left behind.
+        A coroutine that blocks the loop, or goes on after its cancellation, is left behind, and
+        so are threads that it waits for.
         """
         self._loop.call_soon_threadsafe(self._cancel)
         self._thread.join(_GRACE)
@@ -65,6 +66,7 @@ class EventLoop:
             if self._tasks:
                 loop.run_until_complete(asyncio.wait(self._tasks, timeout=_GRACE / 2))
             loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
         finally:
             asyncio.set_event_loop(None)
             loop.close()

@@ -243,10 +243,10 @@ class MemoryStore:
     def _inbox_of(self, instance_id: str) -> list[Message]:
         return [stored for stored in self._messages.values() if stored.instance_id == instance_id]
 
-    def discard(self, messages: Sequence[int]) -> None:
+    def discard(self, message_ids: Sequence[int]) -> None:
         """Drop stored messages, given by their ids."""
         with self._lock:
-            for message_id in messages:
+            for message_id in message_ids:
                 self._messages.pop(message_id, None)
 
     def instance(self, instance_id: str) -> Instance | None:
@@ -277,11 +277,11 @@ class MemoryStore:
         with self._lock:
             return [self._records[child].head for child in self._children.get(instance_id, ())]
 
-    def history(self, instance_id: str) -> list[Event]:
-        """Events of the current execution, oldest first; empty when there are none."""
+    def history(self, instance_id: str, start: int = 0) -> list[Event]:
+        """Events of the current execution from position ``start`` on, oldest first."""
         with self._lock:
             record = self._records.get(instance_id)
-            return [] if record is None else record.events.copy()
+            return [] if record is None else record.events[start:]
 
     def first_event(self, instance_id: str) -> ExecutionStarted | None:
         """The ExecutionStarted of the current execution, from history or the inbox."""

@@ -29,9 +29,7 @@ class ActivityProgress:
 class Progress(ActivityProgress):
     """Attempts of all activities of an instance's current execution."""
 
-    by_activity: Mapping[str, ActivityProgress] = field(
-        default_factory=dict[str, ActivityProgress]
-    )
+    by_activity: Mapping[str, ActivityProgress] = field(default_factory=dict[str, ActivityProgress])
 
 
 class ProgressReader:
@@ -70,8 +68,14 @@ class ProgressReader:
                 case _:
                     pass
         by_activity = {name: ActivityProgress(*counts) for name, counts in self._counts.items()}
-        totals = [sum(column) for column in zip(*self._counts.values(), strict=True)]
-        return Progress(*totals, by_activity=by_activity)
+        counts = by_activity.values()
+        return Progress(
+            scheduled=sum(one.scheduled for one in counts),
+            completed=sum(one.completed for one in counts),
+            failed=sum(one.failed for one in counts),
+            retried=sum(one.retried for one in counts),
+            by_activity=by_activity,
+        )
 
     def _count(self, name: str, column: int) -> None:
         self._counts.setdefault(name, [0, 0, 0, 0])[column] += 1

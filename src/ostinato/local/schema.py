@@ -9,9 +9,15 @@ microseconds since 1970, UTC; events are MessagePack.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from itertools import chain
 
-from ostinato.errors import SchemaTooNewError
+from ostinato.errors import SchemaTooNewError, StoreError
+from ostinato.local.board import HubLock
 from ostinato.local.faults import not_a_store
+
+OLDEST_SQLITE = (3, 33)  # for UPDATE ... FROM
 
 APPLICATION_ID = int.from_bytes(b"Osti", "big")
 
@@ -73,18 +79,38 @@ def prepare(db: sqlite3.Connection, path: str) -> None:
     """Make a new file a task hub, or bring an older one up to date; leave any other alone.
 
     Raises:
+        HubLockedError: The file is older, and a process of the older version executes it.
         NotAStoreError: The file is something else.
         SchemaTooNewError: A newer version wrote it.
+        StoreError: This Python's SQLite is too old.
         sqlite3.Error: It cannot be read or written.
     """
-    if _version(db, path) < len(MIGRATIONS):
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            _migrate(db, _version(db, path))
-            db.execute("COMMIT")
-        finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"this Python's SQLite is {sqlite3.sqlite_version}, but a task hub needs "
+            f"{'.'.join(map(str, OLDEST_SQLITE))} or newer: use a newer Python, or a hub in memory"
+        )
+    with _transaction(db, "DEFERRED"):
+        version = _version(db, path)
+    if version == len(MIGRATIONS):
+        return
+    lock = HubLock(f"{path}-lock", path) if version else None
+    try:
+        _migrate(db, path)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection, kind: str) -> Generator[None, None, None]:
+    db.execute(f"BEGIN {kind}")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def _version(db: sqlite3.Connection, path: str) -> int:
@@ -100,12 +126,13 @@ def _version(db: sqlite3.Connection, path: str) -> int:
     return version
 
 
-def _migrate(db: sqlite3.Connection, version: int) -> None:
-    for statements in MIGRATIONS[version:]:
-        for statement in statements:
+def _migrate(db: sqlite3.Connection, path: str) -> None:
+    with _transaction(db, "IMMEDIATE"):
+        # Asked again: another process may have done it meanwhile.
+        for statement in chain.from_iterable(MIGRATIONS[_version(db, path) :]):
             db.execute(statement)
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _pragma(db: sqlite3.Connection, name: str) -> int:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
+from time import monotonic, sleep
 from typing import Any, Literal
 
 import msgspec
@@ -32,7 +33,7 @@ from ostinato.local.checks import (
     page_start,
     page_token,
 )
-from ostinato.local.faults import BUSY_SECONDS, translated
+from ostinato.local.faults import BUSY_SECONDS, gone, translated
 from ostinato.local.rows import HEAD, head_of, message_of, message_row, work_of
 from ostinato.local.schema import prepare
 from ostinato.local.store import (
@@ -75,14 +76,8 @@ class SqliteStore:
             self._writer = self._connect()
             try:
                 prepare(self._writer, self.path)
-                for setting in (
-                    "journal_mode = WAL",
-                    "synchronous = FULL",
-                    f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
-                    f"journal_size_limit = {_WAL_BYTES}",
-                    f"cache_size = -{_CACHE_KIB}",
-                ):
-                    self._writer.execute(f"PRAGMA {setting}").close()
+                _set_up_writer(self._writer)
+                self._identity = _identity(self.path)
             except BaseException:
                 self._writer.close()
                 raise
@@ -99,6 +94,9 @@ class SqliteStore:
     def _writing(self) -> Generator[sqlite3.Connection, None, None]:
         with self._lock, translated(self.path):
             self._check_open()
+            # SQLite would go on writing to a deleted file.
+            if _identity(self.path) != self._identity:
+                raise gone(self.path)
             db = self._writer
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -214,10 +212,10 @@ class SqliteStore:
         with self._reading() as db:
             return list(_inbox_of(db, instance_id))
 
-    def discard(self, messages: Sequence[int]) -> None:
+    def discard(self, message_ids: Sequence[int]) -> None:
         """Drop stored messages, given by their ids."""
         with self._writing() as db:
-            batch.run(db, batch.TAKE_MESSAGE, [(message_id,) for message_id in messages])
+            batch.run(db, batch.TAKE_MESSAGE, [(message_id,) for message_id in message_ids])
 
     def instance(self, instance_id: str) -> Instance | None:
         """The head, or None when there is no such instance."""
@@ -246,12 +244,13 @@ class SqliteStore:
             ).fetchall()
             return [head_of(*row) for row in rows]
 
-    def history(self, instance_id: str) -> list[Event]:
-        """Events of the current execution, oldest first; empty when there are none."""
+    def history(self, instance_id: str, start: int = 0) -> list[Event]:
+        """Events of the current execution from position ``start`` on, oldest first."""
         with self._reading() as db:
             events: list[Event] = []
-            for (row,) in _history_rows(db, instance_id, "ASC"):
-                events += decode_events(row)
+            for position, row in _history_since(db, instance_id, start):
+                chunk = decode_events(row)
+                events += chunk[start - position :] if position < start else chunk
             return events
 
     def first_event(self, instance_id: str) -> ExecutionStarted | None:
@@ -341,6 +340,39 @@ class SqliteStore:
             self._readers.pop().close()
 
 
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  (once a commit; a Path costs more than the call)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _set_up_writer(db: sqlite3.Connection) -> None:
+    _write_ahead(db)
+    for setting in (
+        "synchronous = FULL",
+        f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+        f"journal_size_limit = {_WAL_BYTES}",
+        f"cache_size = -{_CACHE_KIB}",
+    ):
+        db.execute(f"PRAGMA {setting}").close()
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    # Where two connections of a new file want this at once, SQLite fails one of them without
+    # waiting: https://sqlite.org/c3ref/busy_handler.html
+    patience = monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > patience:
+                raise
+            sleep(0.01)
+
+
 def _roll_back(db: sqlite3.Connection) -> None:
     # After some errors SQLite has rolled back already.
     if db.in_transaction:
@@ -367,6 +399,17 @@ def _history_rows(
         "SELECT events FROM history WHERE instance = (SELECT key FROM instance WHERE id = ?) "
         f"ORDER BY position {order}",
         (instance_id,),
+    )
+
+
+def _history_since(db: sqlite3.Connection, instance_id: str, start: int) -> sqlite3.Cursor:
+    """Rows from the one that holds position ``start`` on."""
+    return db.execute(
+        "WITH mine AS (SELECT key FROM instance WHERE id = ?) "
+        "SELECT position, events FROM history WHERE instance = (SELECT key FROM mine) "
+        "AND position >= coalesce((SELECT max(position) FROM history "
+        "WHERE instance = (SELECT key FROM mine) AND position <= ?), 0) ORDER BY position",
+        (instance_id, start),
     )
 
 

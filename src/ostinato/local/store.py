@@ -86,10 +86,15 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one turn changes, all or nothing."""
+    """What one turn changes, all or nothing.
+
+    Of work and timers, what is both added and removed is removed; what is added again takes the
+    place of the former.
+    """
 
     instance: Instance
-    """The head as it is afterwards (``length`` included)."""
+    """The head as it is afterwards (``length`` included; ``created_at`` and ``parent`` change
+    only with ``fresh``)."""
     expected_length: int | None
     """``length`` of the stored head before; None: there must be none (with ``fresh``: there
     may be one of any length, whose history, timers and messages are dropped)."""
@@ -149,6 +154,7 @@ class Store(Protocol):
         """What was running when the last executor died; count each (see `WorkItem.crashes`).
 
         Called once, after `acquire`. Each key's ``crashes`` is raised durably by this call.
+        Work that has reported is left out.
         """
         ...
 
@@ -157,6 +163,7 @@ class Store(Protocol):
 
         Raises:
             ConflictError: An ``expected_length`` does not hold; nothing is changed.
+            ValueError: A head's ``length`` does not count its events; nothing is changed.
         """
         ...
 
@@ -189,7 +196,11 @@ class Store(Protocol):
         ...
 
     def instances(self, query: Query) -> tuple[Sequence[Instance], str | None]:
-        """A page of heads, newest first, and the next page's token."""
+        """A page of heads, newest first, and the next page's token.
+
+        Raises:
+            ValueError: The query's page is no token of this hub, or its size is not positive.
+        """
         ...
 
     def children(self, instance_id: str) -> Sequence[Instance]:

@@ -33,7 +33,7 @@ from ostinato.actions import (
 from ostinato.client import RuntimeStatus
 from ostinato.definitions import Registry
 from ostinato.events import Event, Parent
-from ostinato.failures import SUB_ORCHESTRATION_ERROR, unstructured
+from ostinato.failures import SUB_ORCHESTRATION_ERROR, failure_of, unstructured
 from ostinato.local.store import (
     PURGE_TIMER,
     START_TIMER,
@@ -136,6 +136,7 @@ class Turn:
             or self._fresh
             or self._expected is None
             or self.taken
+            or self.sent
             or self.work_removed
             or self.timers_removed
         ):
@@ -262,6 +263,27 @@ class Turn:
                     assert_never(event)
         self._live.head = msgspec.structs.replace(head, status=RuntimeStatus.RUNNING)
         return plan
+
+    def give_up(self, error: BaseException) -> None:
+        """Fail the instance because of a defect of ours; it can be rewound once that is mended."""
+        head = self._live.head
+        self._live.orchestration = None
+        if head.status.is_finished:
+            return
+        failure = failure_of(error, task=head.name)
+        now = self._now
+        self.events = [
+            ev.OrchestratorStarted(at=now),
+            ev.ExecutionCompleted(at=now, status="Failed", failure=failure),
+        ]
+        self.work_added, self.timers_added, self.children, self.sent = [], [], [], []
+        self._complete(Failed(failure))
+        self._live.head = msgspec.structs.replace(
+            head,
+            status=RuntimeStatus.FAILED,
+            updated_at=now,
+            length=(0 if self._fresh else self._expected or 0) + len(self.events),
+        )
 
     # Actions out
 
@@ -428,6 +450,4 @@ def _to_parent(parent: Parent, outcome: Completed | Failed | Terminated, now: da
             )
         case _:
             assert_never(outcome)
-    return Message(
-        instance_id=parent.instance_id, execution_id=parent.execution_id, event=event
-    )
+    return Message(instance_id=parent.instance_id, execution_id=parent.execution_id, event=event)

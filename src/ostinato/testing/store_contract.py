@@ -497,6 +497,18 @@ class StoreContract:
         assert stored.id > 0
         assert replace(stored, id=0) == sent
 
+    def test_the_messages_of_one_instance_are_told_apart(self, store: Store) -> None:
+        store.send([message("a", "1"), message("b", "2"), message("a", "3")])
+        assert names(store.inbox_of("a")) == ["1", "3"]
+        assert store.inbox_of("a")[1] == store.inbox(0, 10)[2]
+        assert store.inbox_of("unknown") == []
+
+    def test_discarded_messages_are_gone(self, store: Store) -> None:
+        store.send([message("a", "1"), message("b", "2"), message("a", "3")])
+        store.discard([stored.id for stored in store.inbox_of("a")] + [99])
+        store.discard([])
+        assert names(store.inbox(0, 10)) == ["2"]
+
     def test_ids_of_taken_messages_are_not_given_again(self, store: Store) -> None:
         store.send([message("a", "1"), message("a", "2")])
         last = store.inbox(0, 10)[-1].id
