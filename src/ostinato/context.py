@@ -239,7 +239,7 @@ class OrchestrationContext:
             known = [d.name for d in registry.activities()]
             execution.refuse_name("activity", name, known)
             return NeverTask(execution)
-        task = ActivityTask[Any](
+        task: ActivityTask[Any] = ActivityTask(
             execution,
             definition.signature.return_type if expected_type is None else expected_type,
             definition.name,
@@ -319,7 +319,7 @@ class OrchestrationContext:
         allowed = definition.timeout if timeout is None else seconds(timeout, "timeout")
         tasks: list[Task[Any]] = []
         for text in texts:
-            task = ActivityTask[Any](
+            task: ActivityTask[Any] = ActivityTask(
                 execution,
                 result_type,
                 definition.name,
@@ -422,7 +422,7 @@ class OrchestrationContext:
             return NeverTask(execution)
         if instance_id is not None:
             validate_instance_id(instance_id)
-        task = SubOrchestrationTask[Any](
+        task: SubOrchestrationTask[Any] = SubOrchestrationTask(
             execution,
             definition.signature.return_type if expected_type is None else expected_type,
             definition.name,
@@ -600,7 +600,7 @@ class OrchestrationContext:
         wait fails with TimeoutError, and an event that comes later is kept.
         """
         allowed = None if timeout is None else timedelta(seconds=seconds(timeout, "timeout"))
-        task = EventTask[Any](
+        task: EventTask[Any] = EventTask(
             self._execution, Any if expected_type is None else expected_type, name, allowed
         )
         return self._at(task, sys._getframe(1))

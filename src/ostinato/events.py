@@ -10,6 +10,7 @@ Times are aware, in UTC. ``task_id`` counts up from 0 within an execution.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -270,3 +271,17 @@ def decode_events(stored: bytes) -> list[Event]:
         msgspec.MsgspecError: The bytes are no list of events.
     """
     return _decoder.decode(stored)
+
+
+def events_to_json(events: Sequence[Event]) -> str:
+    """Return a history as people and other tools read it: a JSON array of tagged objects."""
+    return msgspec.json.format(msgspec.json.encode(events), indent=2).decode()
+
+
+def events_from_json(text: str) -> list[Event]:
+    """Return the history that `events_to_json` wrote.
+
+    Raises:
+        msgspec.MsgspecError: The text is no list of events.
+    """
+    return msgspec.json.decode(text, type=list[Event])

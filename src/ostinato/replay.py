@@ -33,6 +33,7 @@ from ostinato.actions import (
     RecordMarker,
     TerminateChild,
     Terminated,
+    scheduling_event,
 )
 from ostinato.codec import decode, encode
 from ostinato.context import OrchestrationContext
@@ -67,12 +68,20 @@ def replay(registry: Registry, history: Sequence[Event]) -> list[Action]:
 
 
 class Orchestration:
-    """One execution of an orchestrator, live."""
+    """One execution of an orchestrator, live.
+
+    Args:
+        registry: The application's declarations.
+        exact: Whether everything that a scheduling event records has to be repeated, inputs and
+            due times included; hosts look at kind, name and id, so that a mended input or
+            delay does not fail the instances that run.
+    """
 
     __slots__ = (
         "_awaited",
         "_context",
         "_culprits",
+        "_exact",
         "_generator",
         "_held",
         "_outcome",
@@ -82,7 +91,8 @@ class Orchestration:
         "_thrown",
     )
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, exact: bool = False) -> None:
+        self._exact = exact
         self._state = Execution(registry)
         self._context = OrchestrationContext(self._state)
         self._generator: Generator[Any, Any, Any] | None = None
@@ -226,21 +236,22 @@ class Orchestration:
             return
         state = self._state
         match event:
-            case ev.TaskCompleted() | ev.TaskFailed() | ev.TimerFired():
+            case ev.TaskCompleted():  # the first three make up most of any history
                 self._settle(event)
-            case ev.TaskScheduled() | ev.TimerCreated():
-                ask = state.asks.pop(event.task_id, None)
-                if ask is None or not ask.confirms(event):
-                    self._mismatch(event, ask)
+            case ev.TaskScheduled():
+                self._confirm(event)
             case ev.OrchestratorStarted():
                 if event.at > state.clock:
                     state.clock = event.at
-            case ev.SubOrchestrationInstanceCreated() | ev.EventSent():
-                ask = state.asks.pop(event.task_id, None)
-                if ask is None or not ask.confirms(event):
-                    self._mismatch(event, ask)
-            case ev.SubOrchestrationInstanceCompleted() | ev.SubOrchestrationInstanceFailed():
+            case (
+                ev.TaskFailed()
+                | ev.TimerFired()
+                | ev.SubOrchestrationInstanceCompleted()
+                | ev.SubOrchestrationInstanceFailed()
+            ):
                 self._settle(event)
+            case ev.TimerCreated() | ev.SubOrchestrationInstanceCreated() | ev.EventSent():
+                self._confirm(event)
             case ev.EventRaised():
                 state.raise_event(event)
                 self._resume()
@@ -346,6 +357,22 @@ class Orchestration:
             self._fail(error)
             return
         self._advance(None)
+
+    def _confirm(
+        self,
+        event: ev.TaskScheduled
+        | ev.TimerCreated
+        | ev.SubOrchestrationInstanceCreated
+        | ev.EventSent,
+    ) -> None:
+        """Hold a scheduling event against what the code asked for under its task id."""
+        ask = self._state.asks.pop(event.task_id, None)
+        if (
+            ask is None
+            or not ask.confirms(event)
+            or (self._exact and scheduling_event(ask.action(event.task_id), event.at) != event)
+        ):
+            self._mismatch(event, ask)
 
     def _settle(
         self,
@@ -485,20 +512,21 @@ class Orchestration:
         """Fail the execution: its code did not repeat what its history records."""
         if isinstance(self._outcome, Failed) and self._state.fatal is not None:
             return
-        found = "nothing"
-        where = ""
+        recorded, found, where = _show_event(event), "nothing", ""
         if ask is not None:
-            found = _show_action(ask.action(getattr(event, "task_id", -1)))
-            where = f" at {ask.site()}"
-        elif self._generator is not None and self._outcome is None:
-            where = f" (it waits at {_line_of(self._generator)})"
+            action = ask.action(getattr(event, "task_id", -1))
+            found, where = _show_action(action), f" at {ask.site()}"
+            if ask.confirms(event):  # they differ in what only an exact replay looks at
+                recorded, found = repr(event), repr(action)
         elif self._outcome is not None:
             where = " (it had ended)"
+        elif self._generator is not None:
+            where = f" (it waits at {_line_of(self._generator)})"
         self._state.refuse(
             "NonDeterminismError",
-            f"{self._state.name!r} did not repeat its history: the history has "
-            f"{_show_event(event)}, but the code asked for {found}{where}. Undo the change or give "
-            "the new code another version (docs/versioning), then rewind",
+            f"{self._state.name!r} did not repeat its history: the history has {recorded}, but "
+            f"the code asked for {found}{where}. Undo the change, or give the new code another "
+            "version (docs/versioning.md), then rewind",
         )
         self._state.refused_at = 0
         self._end_refused()

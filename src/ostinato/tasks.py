@@ -113,7 +113,12 @@ class HostTask(Task[T_co]):
     __slots__ = ("_code", "_failure", "_instruction", "_raised", "_raw", "_type")
 
     def __init__(self, execution: Execution, expected_type: Any) -> None:
-        super().__init__(execution)
+        # Replay makes one of these for every activity: Task's own fields are set here, not
+        # by a call of its __init__.
+        self._execution = execution
+        self._done = False
+        self._order = 0
+        self._watchers = None
         self._type = expected_type
         self._raw = "null"
         self._failure: Failure | None = None

@@ -20,7 +20,7 @@ from ostinato.cli.outcome import ExitCode, UsageError
 from ostinato.cli.running import Result, Run, run
 from ostinato.client import IfExists
 from ostinato.errors import OstinatoError
-from ostinato.events import Event
+from ostinato.events import Event, events_to_json
 
 cli = typer.Typer(
     help="Durable orchestrations: run them here, and see what they did.",
@@ -162,7 +162,7 @@ def history_command(
     with _mendable():
         events = _read_history(store, instance)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(events)).decode())
+        typer.echo(events_to_json(events))
         return
     Console(soft_wrap=not sys.stdout.isatty()).print(display.history(events))
 

@@ -7,12 +7,22 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from ostinato.client import RuntimeStatus
-from ostinato.events import Event, ExecutionCompleted, ExecutionStarted, Parent, TaskScheduled
+from ostinato.events import (
+    Event,
+    ExecutionCompleted,
+    ExecutionStarted,
+    Parent,
+    TaskScheduled,
+    encode_events,
+)
 from ostinato.local.checks import micros, moment
 from ostinato.local.store import Instance, Message, WorkItem, WorkKey
 
 CHUNK = 256
 """Events in a row of history, at most."""
+
+MAX_ROW = 64 << 20
+"""Bytes of a row of history, unless one event has more; SQLite takes at most a thousand million."""
 
 HEAD = (
     "id, execution_id, name, version, status, created_at, updated_at, length, "
@@ -40,6 +50,15 @@ def chunks(events: Sequence[Event]) -> Iterator[list[Event]]:
             chunk = []
     if chunk:
         yield chunk
+
+
+def history_rows(events: list[Event], position: int) -> list[tuple[int, bytes]]:
+    """Return position and encoded events of the rows for a chunk: one, unless it is huge."""
+    encoded = encode_events(events)
+    if len(encoded) <= MAX_ROW or len(events) == 1:
+        return [(position, encoded)]
+    half = len(events) // 2
+    return history_rows(events[:half], position) + history_rows(events[half:], position + half)
 
 
 def head_row(instance: Instance) -> tuple[object, ...]:

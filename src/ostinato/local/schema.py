@@ -13,11 +13,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import chain
 
-from ostinato.errors import SchemaTooNewError, StoreError
+from ostinato.errors import SchemaTooNewError
 from ostinato.local.board import HubLock
 from ostinato.local.faults import not_a_store
-
-OLDEST_SQLITE = (3, 33)  # for UPDATE ... FROM
 
 APPLICATION_ID = int.from_bytes(b"Osti", "big")
 
@@ -82,14 +80,8 @@ def prepare(db: sqlite3.Connection, path: str) -> None:
         HubLockedError: The file is older, and a process of the older version executes it.
         NotAStoreError: The file is something else.
         SchemaTooNewError: A newer version wrote it.
-        StoreError: This Python's SQLite is too old.
         sqlite3.Error: It cannot be read or written.
     """
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise StoreError(
-            f"this Python's SQLite is {sqlite3.sqlite_version}, but a task hub needs "
-            f"{'.'.join(map(str, OLDEST_SQLITE))} or newer: use a newer Python, or a hub in memory"
-        )
     with _transaction(db, "DEFERRED"):
         version = _version(db, path)
     if version == len(MIGRATIONS):

@@ -215,7 +215,7 @@ class SqliteStore:
     def discard(self, message_ids: Sequence[int]) -> None:
         """Drop stored messages, given by their ids."""
         with self._writing() as db:
-            batch.run(db, batch.TAKE_MESSAGE, [(message_id,) for message_id in message_ids])
+            db.executemany(batch.TAKE_MESSAGE, [(message_id,) for message_id in message_ids])
 
     def instance(self, instance_id: str) -> Instance | None:
         """The head, or None when there is no such instance."""
@@ -286,14 +286,14 @@ class SqliteStore:
             else:
                 return "exists"
             if started.start_at is not None:
-                batch.run(db, batch.ADD_TIMER, [(key, START_TIMER, micros(started.start_at))])
-            batch.run(db, batch.SEND_MESSAGE, [message_row(first_message(started))])
+                db.executemany(batch.ADD_TIMER, [(key, START_TIMER, micros(started.start_at))])
+            db.executemany(batch.SEND_MESSAGE, [message_row(first_message(started))])
             return "created"
 
     def send(self, messages: Sequence[Message]) -> None:
         """Append messages durably."""
         with self._writing() as db:
-            batch.run(db, batch.SEND_MESSAGE, [message_row(message) for message in messages])
+            db.executemany(batch.SEND_MESSAGE, [message_row(message) for message in messages])
 
     def purge(self, instance_ids: Sequence[str]) -> int:
         """Forget instances and their children; see `Store.purge`."""
@@ -306,7 +306,7 @@ class SqliteStore:
                 ") SELECT key, id FROM family",
                 (msgspec.json.encode(list(instance_ids)).decode(),),
             ).fetchall()
-            batch.run(db, batch.DROP_WORK, [(key,) for key, _ in found])
+            db.executemany(batch.DROP_WORK, [(key,) for key, _ in found])
             batch.forget(db, found)
             return len(found)
 

@@ -1,0 +1,48 @@
+# FOLDER: what `make demo` ingests; the default is the sources of the Python that runs it.
+# PYTEST: arguments for pytest, e.g. make test PYTEST="-k cli".
+FOLDER ?=
+PYTEST ?=
+PYTHON := .venv/bin/python
+
+.PHONY: help demo test style format types bench set-up clean
+
+help:
+	@echo "make demo [FOLDER=path]   ingest a real folder, durably: kill it, run it again"
+	@echo "make test                 the test suite, on Python 3.11 and 3.13"
+	@echo "make style                ruff"
+	@echo "make types                mypy and pyright, both strict"
+	@echo "make bench                speed and memory, with peers side by side"
+
+.venv/.demo: pyproject.toml
+	@.ci/set-up .venv demo
+
+.venv/.dev: pyproject.toml
+	@.ci/set-up .venv dev
+
+set-up: .venv/.dev
+
+demo: .venv/.demo
+	@$(PYTHON) demo.py $(if $(FOLDER),"$(FOLDER)")
+
+test: .venv/.dev
+	$(PYTHON) -m pytest $(PYTEST)
+	@.ci/test-other $(PYTEST)
+
+style: .venv/.dev
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+format: .venv/.dev
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+types: .venv/.dev
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pyright
+
+bench: .venv/.demo
+	$(PYTHON) bench/engine.py
+	$(PYTHON) bench/replay.py
+
+clean:
+	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What the pipelines do to the world, one module a subject; orchestrations import these."""

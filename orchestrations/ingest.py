@@ -1,0 +1,84 @@
+"""Ingest a folder: list its files, measure each, report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ostinato as ost
+from activities.files import (
+    FileFacts,
+    FileJob,
+    Listing,
+    Report,
+    ReportFile,
+    TypeTotals,
+    ingest_file,
+    list_files,
+    write_report,
+)
+
+app = ost.App("ingest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestRequest:
+    """What to ingest, and how."""
+
+    folder: str
+    pattern: str = "*"
+    max_concurrency: int = 16
+    flakiness: float = 0.0
+    """The share of attempts that fail on purpose, to see retries at work."""
+    report: str | None = None
+    """Where the report is written; by default ``reports/INSTANCE.json``."""
+
+
+@app.orchestration
+def ingest(ctx: ost.OrchestrationContext, request: IngestRequest) -> Generator[Any, Any, Report]:
+    """List the folder's files, measure each, write a report and return it."""
+    paths = yield from ctx.call_activity(
+        list_files, Listing(folder=request.folder, pattern=request.pattern)
+    )
+    jobs = [
+        FileJob(folder=request.folder, path=path, flakiness=request.flakiness) for path in paths
+    ]
+    facts = yield from ctx.map(ingest_file, jobs, max_concurrency=request.max_concurrency)
+    report = summarise(request.folder, paths, facts)
+    path = request.report or f"reports/{ctx.instance_id.replace(':', '_')}.json"
+    yield from ctx.call_activity(write_report, ReportFile(path=path, report=report))
+    return report
+
+
+def summarise(folder: str, paths: Sequence[str], facts: Sequence[FileFacts]) -> Report:
+    """Add up what was found in each file; ``facts`` are in the order of ``paths``."""
+    by_type: dict[str, list[FileFacts]] = {}
+    for fact in facts:
+        by_type.setdefault(fact.type, []).append(fact)
+    totals = {kind: _totals(members) for kind, members in by_type.items()}
+    everything = _totals(facts)
+    slowest = sorted(zip(paths, facts, strict=True), key=lambda pair: -pair[1].seconds)[:5]
+    return Report(
+        folder=folder,
+        files=everything.files,
+        bytes=everything.bytes,
+        lines=everything.lines,
+        words=everything.words,
+        retried=sum(fact.attempt > 1 for fact in facts),
+        undecodable=sum(fact.undecodable for fact in facts),
+        by_type=dict(sorted(totals.items(), key=lambda item: (-item[1].files, item[0]))),
+        slowest=[(path, fact.seconds) for path, fact in slowest],
+        skipped={
+            path: fact.skipped for path, fact in zip(paths, facts, strict=True) if fact.skipped
+        },
+    )
+
+
+def _totals(facts: Sequence[FileFacts]) -> TypeTotals:
+    return TypeTotals(
+        files=len(facts),
+        bytes=sum(fact.bytes for fact in facts),
+        lines=sum(fact.lines for fact in facts),
+        words=sum(fact.words for fact in facts),
+    )

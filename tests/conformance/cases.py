@@ -1,0 +1,40 @@
+"""All cases, in reading order."""
+
+from __future__ import annotations
+
+from . import (
+    cases_activities,
+    cases_changes,
+    cases_children,
+    cases_combining,
+    cases_events,
+    cases_generations,
+    cases_http,
+    cases_orchestrators,
+    cases_payloads,
+    cases_retries,
+    cases_sending,
+    cases_status,
+    cases_steering,
+    cases_timers,
+)
+from .app import case
+from .model import Case
+
+MODULES = (
+    cases_activities,
+    cases_retries,
+    cases_combining,
+    cases_timers,
+    cases_events,
+    cases_children,
+    cases_generations,
+    cases_sending,
+    cases_status,
+    cases_payloads,
+    cases_orchestrators,
+    cases_steering,
+    cases_changes,
+    cases_http,
+)
+CASES: tuple[Case, ...] = (*case, *cases_payloads.small_case)

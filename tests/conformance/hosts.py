@@ -1,0 +1,74 @@
+"""Hosts under the suite's port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import ostinato as ost
+from ostinato.client import Client, InstanceStatus
+from ostinato.local import LocalHost
+from ostinato.local.store import Store
+from ostinato.testing import ManualClock
+
+from .harness import EPOCH
+
+SETTLES_IN = 30.0
+"""Seconds after which a host that still moves is taken to be stuck."""
+FINISHES_IN = 500
+"""Timers after which an instance that still runs is taken to be endless."""
+
+
+class EmbeddedHost:
+    """The embedded engine on one store.
+
+    A deployment closes the engine and opens another: with ``open_store`` on a file read
+    anew, or on the store object that the first engine left.
+    """
+
+    def __init__(self, open_store: Callable[[], Store], *, cache_size: int | None = None) -> None:
+        self._open_store = open_store
+        self._options = {} if cache_size is None else {"cache_size": cache_size}
+        self._clock = ManualClock(EPOCH)
+        self._host: LocalHost | None = None
+        self._store: Store | None = None
+
+    @property
+    def client(self) -> Client:
+        assert self._host is not None, "deploy an application first"
+        return self._host.client
+
+    def deploy(self, app: ost.App) -> None:
+        """Close the engine, if there is one, and open one with ``app`` on the same hub."""
+        self.close()
+        self._store = self._open_store()
+        self._host = LocalHost(app, store=self._store, clock=self._clock, **self._options)
+        self._host.__enter__()
+
+    def close(self) -> None:
+        if self._host is not None:
+            self._host.__exit__(None, None, None)
+            self._host = None
+
+    def advance(self, delta: timedelta) -> None:
+        """Let time pass."""
+        self._clock.advance(delta)
+
+    def settle(self) -> None:
+        """Wait until nothing can move without time or a message."""
+        assert self._host is not None
+        self._host.settle(SETTLES_IN)
+
+    def finish(self, instance_id: str) -> InstanceStatus:
+        """Go from timer to timer until the instance ends."""
+        assert self._store is not None
+        for _ in range(FINISHES_IN):
+            self.settle()
+            status = self.client.get_status(instance_id)
+            if status.runtime_status.is_finished:
+                return status
+            due = self._store.next_due()
+            if due is None:
+                raise AssertionError(f"it has not ended and nothing is due: {status}")
+            self._clock.advance_to(due)
+        raise AssertionError(f"it has not ended after {FINISHES_IN} timers: {instance_id}")
