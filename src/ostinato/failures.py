@@ -11,6 +11,7 @@ import builtins
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -53,6 +54,9 @@ ARGS_LIMIT = 4 * 1024
 
 _MAIN_MODULES = frozenset({"__main__", "__mp_main__", "__ostinato_main__"})
 """What the main script is called in the process itself and in children that load it again."""
+
+
+_OUR_PACKAGES = frozenset({"ostinato", "ostinato.local"})
 
 
 def dotted_name(cls: type) -> str:
@@ -159,12 +163,20 @@ def _traceback(error: BaseException) -> str:
     import traceback  # not needed until something fails
 
     try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__, chain=False)
+        lines = traceback.format_exception(type(error), error, _users_part(error), chain=False)
         text = _clean("".join(lines))
     except Exception as broken:
         return f"<its traceback cannot be shown: {type(broken).__name__}>"
     data = text.encode()
     return text if len(data) <= TEXT_LIMIT else data[-TEXT_LIMIT:].decode(errors="ignore")
+
+
+def _users_part(error: BaseException) -> TracebackType | None:
+    """The traceback from the first frame on that is not ours."""
+    part = error.__traceback__
+    while part is not None and part.tb_frame.f_globals.get("__package__") in _OUR_PACKAGES:
+        part = part.tb_next
+    return part or error.__traceback__
 
 
 def _arguments(error: BaseException) -> str | None:

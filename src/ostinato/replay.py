@@ -154,8 +154,8 @@ class Orchestration:
         return self._state.next_id
 
     def is_open(self, task_id: int) -> bool:
-        """Whether a completion for this task id would be heeded."""
-        return task_id in self._state.open and self._outcome is None
+        """Whether a completion for this task id has not come yet, and is wanted."""
+        return task_id in self._state.open
 
     def has_taken(self, event_id: str) -> bool:
         """Whether the external event with this id has come before."""
@@ -382,12 +382,10 @@ class Orchestration:
         | ev.SubOrchestrationInstanceCompleted
         | ev.SubOrchestrationInstanceFailed,
     ) -> None:
-        if self._outcome is not None:
-            return
         state = self._state
         waiter = state.open.pop(event.task_id, None)
-        if waiter is None:
-            return  # cancelled, or of an earlier generation: not heeded
+        if waiter is None or self._outcome is not None:
+            return  # cancelled, or of an earlier generation, or too late: not heeded
         if isinstance(event, ev.TimerFired) and event.due > state.clock:
             state.clock = event.due
         if event.task_id in state.asks or not waiter.settle(event):

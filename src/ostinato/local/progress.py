@@ -27,7 +27,7 @@ class ActivityProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress(ActivityProgress):
-    """Attempts of all activities of an instance's current execution."""
+    """Attempts of all activities of an instance's current execution and of its children's."""
 
     by_activity: Mapping[str, ActivityProgress] = field(default_factory=dict[str, ActivityProgress])
 
@@ -45,15 +45,32 @@ class ProgressReader:
         self._position = 0
         self._names: dict[int, str] = {}
         self._counts: dict[str, list[int]] = {}
+        self._children: dict[int, ProgressReader] = {}
+        self._ended: list[ProgressReader] = []
+        """Children read for the last time."""
 
     def read(self) -> Progress:
         """Return the counts as they stand."""
+        counts = self._read()
+        by_activity = {name: ActivityProgress(*columns) for name, columns in counts.items()}
+        all_of_them = by_activity.values()
+        return Progress(
+            scheduled=sum(one.scheduled for one in all_of_them),
+            completed=sum(one.completed for one in all_of_them),
+            failed=sum(one.failed for one in all_of_them),
+            retried=sum(one.retried for one in all_of_them),
+            by_activity=by_activity,
+        )
+
+    def _read(self) -> dict[str, list[int]]:
+        """Read what is new, of the children too, and return all counts by activity."""
         head = self._store.instance(self._instance_id)
         if head is None or head.execution_id != self._execution_id:
             self._execution_id = "" if head is None else head.execution_id
             self._restart()
         new = self._store.history(self._instance_id, self._position)
         self._position += len(new)
+        finished: list[int] = []
         for event in new:
             match event:
                 case ev.TaskScheduled():
@@ -65,17 +82,30 @@ class ProgressReader:
                     self._count(self._names.pop(event.task_id, ""), 1)
                 case ev.TaskFailed():
                     self._count(self._names.pop(event.task_id, ""), 2)
+                case ev.SubOrchestrationInstanceCreated() if not event.detached:
+                    child = ProgressReader(self._store, event.instance_id)
+                    self._children[event.task_id] = child
+                case ev.SubOrchestrationInstanceCompleted() | ev.SubOrchestrationInstanceFailed():
+                    finished.append(event.task_id)
                 case _:
                     pass
-        by_activity = {name: ActivityProgress(*counts) for name, counts in self._counts.items()}
-        counts = by_activity.values()
-        return Progress(
-            scheduled=sum(one.scheduled for one in counts),
-            completed=sum(one.completed for one in counts),
-            failed=sum(one.failed for one in counts),
-            retried=sum(one.retried for one in counts),
-            by_activity=by_activity,
-        )
+        totals = {name: list(columns) for name, columns in self._counts.items()}
+        for child in self._ended:
+            _add(totals, child._counts)
+        for task_id, child in list(self._children.items()):
+            counts = child._read()
+            _add(totals, counts)
+            if task_id in finished:
+                child._counts = counts
+                self._ended.append(self._children.pop(task_id))
+        return totals
 
     def _count(self, name: str, column: int) -> None:
         self._counts.setdefault(name, [0, 0, 0, 0])[column] += 1
+
+
+def _add(totals: dict[str, list[int]], counts: dict[str, list[int]]) -> None:
+    for name, columns in counts.items():
+        mine = totals.setdefault(name, [0, 0, 0, 0])
+        for column, value in enumerate(columns):
+            mine[column] += value

@@ -77,6 +77,7 @@ class Turn:
         "_fresh",
         "_generations",
         "_live",
+        "_misfits",
         "_new_id",
         "_now",
         "_registry",
@@ -104,6 +105,9 @@ class Turn:
         self._generations = 0
         self._fresh = False
         self._expected: int | None = live.head.length
+        self._misfits = _misfits(live)
+        """The code does not fit the history any more, so the instance ends in this turn, and
+        what is open is not known."""
         self.events: list[Event] = []
         self.taken: list[int] = []
         self.sent: list[Message] = []
@@ -191,9 +195,8 @@ class Turn:
             return False
         if message.parent is not None and message.parent != head.parent:
             return False
-        outcome = orchestration.outcome
-        if outcome is not None:
-            return isinstance(outcome, ContinuedAsNew) and isinstance(message.event, ev.EventRaised)
+        if not _hears(orchestration.outcome, message.event):
+            return False
         match message.event:
             case (
                 ev.TaskCompleted(task_id=task_id)
@@ -202,7 +205,7 @@ class Turn:
                 | ev.SubOrchestrationInstanceCompleted(task_id=task_id)
                 | ev.SubOrchestrationInstanceFailed(task_id=task_id)
             ):
-                return orchestration.is_open(task_id)
+                return self._misfits or orchestration.is_open(task_id)
             case ev.EventRaised(event_id=event_id):
                 return event_id is None or not orchestration.has_taken(event_id)
             case ev.ExecutionSuspended():
@@ -424,11 +427,42 @@ class Turn:
             self.sent.append(Message(instance_id=head.instance_id, event=started))
 
 
+def _hears(outcome: Outcome | None, event: Event) -> bool:
+    """Whether an event still counts, given how the execution has ended.
+
+    What reaches an instance together with its failure is recorded, for it may be rewound. Only
+    external events pass on to the next generation.
+    """
+    match outcome:
+        case None:
+            return True
+        case Failed():
+            return not isinstance(
+                event, (ev.ExecutionSuspended, ev.ExecutionResumed, ev.ExecutionTerminated)
+            )
+        case ContinuedAsNew():
+            return isinstance(event, ev.EventRaised)
+        case Completed() | Terminated():
+            return False
+        case _:
+            assert_never(outcome)
+
+
 _STATUS = {
     Completed: RuntimeStatus.COMPLETED,
     Failed: RuntimeStatus.FAILED,
     Terminated: RuntimeStatus.TERMINATED,
 }
+
+
+def _misfits(live: Live) -> bool:
+    """Whether replay alone has ended an instance that has not ended."""
+    orchestration = live.orchestration
+    return (
+        orchestration is not None
+        and isinstance(orchestration.outcome, Failed)
+        and not live.head.status.is_finished
+    )
 
 
 def _to_parent(parent: Parent, outcome: Completed | Failed | Terminated, now: datetime) -> Message:
