@@ -39,7 +39,7 @@ def turn(seconds: float = 0) -> ev.OrchestratorStarted:
 
 def started(name: str, given: Any = None, **fields: Any) -> ev.ExecutionStarted:
     """Execution ``e`` of instance ``i`` began."""
-    names = {"instance_id": "i", "execution_id": "e"} | fields
+    names: dict[str, Any] = {"instance_id": "i", "execution_id": "e"} | fields
     return ev.ExecutionStarted(at=START, name=name, input=text(given), **names)
 
 
@@ -77,18 +77,12 @@ def child(
     )
 
 
-def child_completed(
-    task_id: int, result: Any = None
-) -> ev.SubOrchestrationInstanceCompleted:
+def child_completed(task_id: int, result: Any = None) -> ev.SubOrchestrationInstanceCompleted:
     return ev.SubOrchestrationInstanceCompleted(at=START, task_id=task_id, result=text(result))
 
 
-def child_failed(
-    task_id: int, error: Exception | Failure
-) -> ev.SubOrchestrationInstanceFailed:
-    return ev.SubOrchestrationInstanceFailed(
-        at=START, task_id=task_id, failure=_failure(error)
-    )
+def child_failed(task_id: int, error: Exception | Failure) -> ev.SubOrchestrationInstanceFailed:
+    return ev.SubOrchestrationInstanceFailed(at=START, task_id=task_id, failure=_failure(error))
 
 
 def sent(task_id: int, instance_id: str, name: str, data: Any = None) -> ev.EventSent:

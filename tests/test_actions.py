@@ -57,9 +57,7 @@ RECORDED: list[tuple[Action, Event | None]] = [
     ),
     (
         CompleteOrchestration(
-            ContinuedAsNew(
-                input="8", events=(), event_ids=("x",), custom_status='"s"', version="2"
-            )
+            ContinuedAsNew(input="8", events=(), event_ids=("x",), custom_status='"s"', version="2")
         ),
         ev.ContinueAsNew(at=START, input="8"),
     ),

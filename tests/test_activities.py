@@ -36,7 +36,12 @@ def define(fn: Callable[..., Any] | None, **options: Any) -> ActivityDefinition:
 
 
 def call(name: str = "f", **fields: Any) -> ActivityCall:
-    ids = {"instance_id": "order-1", "execution_id": "e1", "task_id": 3, "first_id": 3}
+    ids: dict[str, Any] = {
+        "instance_id": "order-1",
+        "execution_id": "e1",
+        "task_id": 3,
+        "first_id": 3,
+    }
     return ActivityCall(name=name, **{**ids, **fields})
 
 

@@ -54,9 +54,7 @@ LAYERS = """
 """Lowest first; a module imports from lines above its own only. ``.`` is the package itself."""
 
 LEVELS = {
-    name: level
-    for level, line in enumerate(LAYERS.strip().splitlines())
-    for name in line.split()
+    name: level for level, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()
 }
 
 CORE = LAYERS[: LAYERS.index(" .\n")].split()
@@ -159,7 +157,9 @@ def test_imports_point_to_lower_layers_only(module: str):
 @pytest.mark.parametrize("module", sorted(CORE))
 def test_the_bare_core_needs_msgspec_alone(module: str):
     outside = {name.split(".")[0] for name in imports(module)} - set(sys.stdlib_module_names)
-    optional = {"httpx"} if module == "durable_http" else {"pydantic"} if module == "codec" else set()
+    optional = (
+        {"httpx"} if module == "durable_http" else {"pydantic"} if module == "codec" else set()
+    )
     assert outside - optional <= {"ostinato", "msgspec"}
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 from ostinato.definitions import (
     DEFAULT_PAYLOAD_LIMIT,
+    HTTP_ACTIVITY,
     ActivityDefinition,
     Isolation,
     OrchestrationDefinition,
@@ -16,7 +17,6 @@ from ostinato.definitions import (
     activity_signature,
     orchestrator_signature,
 )
-from ostinato.durable_http import HTTP_ACTIVITY, perform
 from ostinato.errors import RegistrationError
 from ostinato.failures import dotted_name
 from ostinato.retry import RetryOptions, RetryPolicy, as_policy
@@ -37,7 +37,7 @@ class App:
     def __init__(self, name: str = "app", *, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> None:
         self.name = name
         self.registry = Registry(payload_limit=payload_limit)
-        self.registry.add_activity(ActivityDefinition(name=HTTP_ACTIVITY, fn=perform))
+        self.registry.add_activity(ActivityDefinition(name=HTTP_ACTIVITY, fn=_make_request))
 
     def __repr__(self) -> str:
         return f"App({self.name!r})"
@@ -218,6 +218,13 @@ class App:
                 "its result (an orchestrator is declared with @app.orchestration)"
             )
         activity_signature(function)
+
+
+def _make_request(request: Any) -> Any:
+    """Perform `HTTP_ACTIVITY`; its module is not imported until someone makes a request."""
+    from ostinato.durable_http import perform
+
+    return perform(request)
 
 
 def _name(function: Callable[..., Any], name: str | None) -> str:

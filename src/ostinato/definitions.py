@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Generator, Hashable, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from ostinato.errors import RegistrationError
 from ostinato.retry import RetryPolicy
@@ -17,12 +18,14 @@ Isolation: TypeAlias = Literal["thread", "process"]
 Name: TypeAlias = str | Callable[..., Any]
 """An activity or orchestration: its registered name, or the function itself."""
 
+HTTP_ACTIVITY = "ostinato.http"
+"""The activity that every application has for `OrchestrationContext.call_http`."""
+
 DEFAULT_PAYLOAD_LIMIT = 16 * 1024 * 1024
 """Bytes of JSON (UTF-8) that one call input or result may have."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ActivityDefinition:
+class ActivityDefinition(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An activity: ordinary code that may do anything, run at least once."""
 
     name: str
@@ -56,8 +59,7 @@ class ActivityDefinition:
         return f"result of activity {self.name!r}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class OrchestrationDefinition:
+class OrchestrationDefinition(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An orchestration: deterministic code that yields tasks and is replayed."""
 
     name: str
@@ -84,8 +86,7 @@ class OrchestrationDefinition:
         return f"output of orchestration {self.name!r}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters and types of an activity or orchestrator; Any where not annotated."""
 
     takes_input: bool
@@ -185,18 +186,18 @@ def _called(fn: Callable[..., Any]) -> str:
     return repr(getattr(fn, "__name__", None) or type(fn).__name__)
 
 
-@dataclass(slots=True)
 class Registry:
     """Everything that an application declares, for look-up by name or by function."""
 
-    payload_limit: int = DEFAULT_PAYLOAD_LIMIT
-    exceptions: dict[str, type[Exception]] = field(default_factory=dict)
-    """Exception classes raised again as themselves, by dotted name."""
-    _activities: dict[Hashable, ActivityDefinition] = field(default_factory=dict)
-    _orchestrations: dict[Hashable, dict[str | None, OrchestrationDefinition]] = field(
-        default_factory=dict
-    )
-    _names: dict[Callable[..., Any], str] = field(default_factory=dict)
+    __slots__ = ("_activities", "_names", "_orchestrations", "exceptions", "payload_limit")
+
+    def __init__(self, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> None:
+        self.payload_limit = payload_limit
+        self.exceptions: dict[str, type[Exception]] = {}
+        """Exception classes raised again as themselves, by dotted name."""
+        self._activities: dict[Hashable, ActivityDefinition] = {}
+        self._orchestrations: dict[Hashable, dict[str | None, OrchestrationDefinition]] = {}
+        self._names: dict[Callable[..., Any], str] = {}
 
     def activity(self, name: Name) -> ActivityDefinition | None:
         """Return the activity with this name or function."""

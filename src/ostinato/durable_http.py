@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urljoin, urlsplit
 
 from ostinato.codec import encode
+from ostinato.definitions import HTTP_ACTIVITY
 from ostinato.errors import OstinatoError, UnsupportedError
 from ostinato.retry import RetryPolicy
 from ostinato.tasks import Group, Task
 
 if TYPE_CHECKING:
     from ostinato.context import OrchestrationContext
-
-HTTP_ACTIVITY = "ostinato.http"
-"""The activity that every application has for `OrchestrationContext.call_http`."""
 
 _DEFAULT_TIMEOUT = 100.0
 """Seconds; that of .NET's HttpClient, and so of Durable Functions."""

@@ -178,10 +178,12 @@ class Orchestration:
         """Apply the past: events that are already in history."""
         state = self._state
         state.replaying = True
-        dropped = rewound_positions(history)
-        if dropped:
+        kinds = set(map(type, history))
+        if ev.ExecutionRewound in kinds:
+            dropped = rewound_positions(history)
             history = [e for position, e in enumerate(history) if position not in dropped]
-        state.markers.update(e.name for e in history if e.__class__ is ev.Marker)
+        if ev.Marker in kinds:
+            state.markers.update(e.name for e in history if isinstance(e, ev.Marker))
         apply = self._apply
         for event in history:
             apply(event)
@@ -433,10 +435,10 @@ class Orchestration:
                 if not isinstance(yielded, Task):
                     yielded = generator.throw(_not_a_task(yielded))
                     continue
-                if not yielded._done:
-                    self._awaited = yielded
-                    return
                 task = yielded
+                if not task._done:
+                    self._awaited = task
+                    return
         except StopIteration as stop:
             self._returned(stop.value)
         except KeyboardInterrupt:
@@ -589,7 +591,7 @@ def _line_of(generator: Generator[Any, Any, Any]) -> str:
         isinstance(getattr(inner, "gi_yieldfrom", None), Generator)
         and getattr(inner.gi_yieldfrom, "gi_frame", None) is not None
     ):
-        if inner.gi_yieldfrom.gi_code is Task.__iter__.__code__:
+        if inner.gi_yieldfrom.gi_code.co_qualname == "Task.__iter__":
             break
         inner = inner.gi_yieldfrom
     frame = inner.gi_frame

@@ -299,14 +299,19 @@ class ActivityTask(Attempts[T_co]):
     def _confirms_attempt(self, event: Event) -> bool:
         return isinstance(event, ev.TaskScheduled) and event.name == self._name
 
+    def settle(self, event: Event) -> bool:
+        """Take the end of an attempt or of a pause."""
+        if self._due is None and isinstance(event, ev.TaskCompleted):  # nearly always
+            self._raw = event.result
+            self._finish()
+            return True
+        return super().settle(event)
+
     def _settle_attempt(self, event: Event) -> bool:
-        if isinstance(event, ev.TaskCompleted):
-            self._succeed(event.result)
-        elif isinstance(event, ev.TaskFailed):
+        if isinstance(event, ev.TaskFailed):
             self._attempt_failed(event.failure)
-        else:
-            return False
-        return True
+            return True
+        return False
 
     def waits_for(self) -> str:
         """What it waits for, in words for people."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, assert_never
 
@@ -20,8 +19,7 @@ from ostinato.ids import derived_id
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAuth:
+class HttpAuth(msgspec.Struct, frozen=True):
     """What a webhook's caller must show; with both, either is enough.
 
     Secrets are not kept here: each field names the environment variable that holds one.
@@ -46,8 +44,7 @@ class HttpAuth:
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class Http:
+class Http(msgspec.Struct, frozen=True):
     """A request to ``/api/<route>`` starts an instance.
 
     ``{name}`` in place of a path segment is a parameter. Methods are kept in upper case.
@@ -74,11 +71,10 @@ class Http:
         if unknown or not methods:
             shown = f"the unknown method {unknown[0]!r}" if unknown else "no method"
             raise RegistrationError(f"{label} has {shown}; methods are {', '.join(_METHODS)}")
-        object.__setattr__(self, "methods", methods)
+        msgspec.structs.force_setattr(self, "methods", methods)
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(msgspec.Struct, frozen=True):
     """A message in a queue starts an instance."""
 
     name: str
@@ -87,8 +83,7 @@ class Queue:
         _check_name(self.name, "queue")
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(msgspec.Struct, frozen=True):
     """A new or changed blob starts an instance. For patterns see `match_blob`."""
 
     pattern: str
@@ -106,8 +101,7 @@ class Blob:
         _pieces(self.pattern, label)
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True):
     """Each tick of a cron expression starts an instance.
 
     Args:

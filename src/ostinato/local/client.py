@@ -69,7 +69,9 @@ class LocalClient:
 
     def start_many(self, starts: Iterable[Start]) -> list[str]:
         """See `Client.start_many`: one durable write for all, or for none of them."""
-        prepared = [(self._started(start), start.if_exists) for start in starts]
+        prepared: list[tuple[ExecutionStarted, IfExists]] = [
+            (self._started(start), start.if_exists) for start in starts
+        ]
         if prepared:
             self._gateway.create(prepared)
         return [started.instance_id for started, _ in prepared]

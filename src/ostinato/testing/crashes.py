@@ -123,11 +123,13 @@ class CrashingStore:
         with self._lock:
             self._alive()
             self.writes += 1
-            dies = self._point is not None and self._point.write == self.writes
-            if dies and self._point is not None and self._point.when == "before":
+            when = None
+            if self._point is not None and self._point.write == self.writes:
+                when = self._point.when
+            if when == "before":
                 self._die()
             result = write()
-            if dies:
+            if when == "after":
                 self._die()
             return result
 
@@ -290,7 +292,12 @@ class Stage:
     """A host that is replaced when it dies: what a scenario acts on."""
 
     def __init__(
-        self, app: App, open_store: OpenStore, points: Sequence[CrashPoint], seed: int, **options: Any
+        self,
+        app: App,
+        open_store: OpenStore,
+        points: Sequence[CrashPoint],
+        seed: int,
+        **options: Any,
     ) -> None:
         self.clock = ManualClock()
         """The clock of all its hosts, moved by `advance`."""
@@ -300,7 +307,7 @@ class Stage:
         self._points = list(points)
         self._random = Random(seed)
         self._options = options
-        self._host, self._store = self._opened()
+        self._open()
 
     @property
     def writes(self) -> int:
@@ -361,20 +368,21 @@ class Stage:
     def _replace(self) -> None:
         self.deaths += 1
         self._host.close()
-        self._host, self._store = self._opened()
+        self._open()
 
-    def _opened(self) -> tuple[LocalHost, CrashingStore]:
+    def _open(self) -> None:
         point = self._points.pop(0) if self._points else None
-        store = CrashingStore(
+        self._store = CrashingStore(
             self._open_store(), point, random=self._random, on_death=self._tell_waiting
         )
-        return LocalHost(self._app, store=store, clock=self.clock, **self._options), store
+        self._host = LocalHost(self._app, store=self._store, clock=self.clock, **self._options)
+        if self._store.dead:  # while we could not be told
+            self._tell_waiting()
 
     def _tell_waiting(self) -> None:
         """Let those go who wait for the host that has died."""
-        host = getattr(self, "_host", None)
-        if host is not None:
-            host._engine.notices.close()
+        if hasattr(self, "_host"):
+            self._host._engine.notices.close()
 
 
 Scenario: TypeAlias = Callable[[Stage], object]

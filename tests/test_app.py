@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import ostinato as ost
+from ostinato.definitions import DEFAULT_PAYLOAD_LIMIT, HTTP_ACTIVITY
+from tests.histories import Flow
+
+
+class Declined(Exception):
+    pass
+
+
+def size(path: str) -> int:
+    return len(path)
+
+
+def flow(ctx: ost.OrchestrationContext) -> Flow:
+    yield from ()
+
+
+@pytest.fixture
+def app() -> ost.App:
+    return ost.App("shop")
+
+
+def test_an_application_has_a_name_and_a_payload_limit():
+    assert repr(ost.App("shop")) == "App('shop')"
+    assert ost.App("shop").registry.payload_limit == DEFAULT_PAYLOAD_LIMIT == 16 * 1024 * 1024
+    assert ost.App("shop", payload_limit=100).registry.payload_limit == 100
+
+
+def test_every_application_can_make_http_requests(app: ost.App):
+    assert [d.name for d in app.registry.activities()] == [HTTP_ACTIVITY]
+
+
+# Activities
+
+
+def test_a_bare_decorator_registers_the_function_and_gives_it_back(app: ost.App):
+    assert app.activity(size) is size
+    definition = app.registry.activity("size")
+    assert definition is not None
+    assert definition.fn is size
+    assert (definition.retry, definition.timeout, definition.isolation) == (None, None, "thread")
+
+
+def test_a_decorator_with_options_registers_them(app: ost.App):
+    policy = ost.RetryPolicy(3)
+    options = app.activity(
+        name="measure",
+        retry=policy,
+        timeout=timedelta(minutes=1),
+        isolation="process",
+        max_concurrency=2,
+        raises=[Declined],
+    )
+    assert options(size) is size
+    definition = app.registry.activity("measure")
+    assert definition is not None
+    assert definition is app.registry.activity(size)
+    assert definition.retry == policy
+    assert definition.timeout == 60.0
+    assert (definition.isolation, definition.max_concurrency) == ("process", 2)
+    assert app.registry.exceptions == {f"{__name__}.Declined": Declined}
+
+
+def test_an_activity_takes_the_retry_options_of_1_x(app: ost.App):
+    app.activity(retry=ost.RetryOptions(5000, 3))(size)
+    definition = app.registry.activity(size)
+    assert definition is not None
+    assert definition.retry == ost.RetryPolicy(3, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"isolation": "container"}, "isolation is 'thread' or 'process', not 'container'"),
+        ({"max_concurrency": 0}, "max_concurrency is 0; it must be 1 or more"),
+        ({"timeout": -1}, "timeout is -1"),
+        ({"raises": [KeyboardInterrupt]}, "raises takes Exception classes"),
+        ({"raises": ["ValueError"]}, "raises takes Exception classes, not 'ValueError'"),
+        ({"raises": [StopIteration]}, "raises cannot take StopIteration"),
+        ({"raises": [StopAsyncIteration]}, "raises cannot take StopAsyncIteration"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(app: ost.App, options: dict[str, Any], fault: str):
+    with pytest.raises(ValueError, match=fault):
+        app.activity(**options)(size)
+
+
+def test_a_generator_is_no_activity(app: ost.App):
+    async def stream() -> Any:
+        yield 1
+
+    with pytest.raises(ost.RegistrationError, match=r"'flow' is a generator function.*@app\.orch"):
+        app.activity(flow)
+    with pytest.raises(ost.RegistrationError, match="'stream' is a generator function"):
+        app.activity(stream)
+
+
+def test_what_is_no_function_is_no_activity(app: ost.App):
+    with pytest.raises(ost.RegistrationError, match="an activity is a function, not 7"):
+        app.activity(7)  # type: ignore[call-overload]  # pyright: ignore
+
+
+def test_a_lambda_needs_a_name(app: ost.App):
+    with pytest.raises(ost.RegistrationError, match=r"no name of its own; give it name=\.\.\."):
+        app.activity(lambda: 1)
+    app.activity(name="one")(lambda: 1)
+    assert app.registry.activity("one") is not None
+
+
+def test_an_empty_name_is_refused(app: ost.App):
+    with pytest.raises(ost.RegistrationError, match="no name"):
+        app.activity(name="")(size)
+
+
+def test_an_activity_registered_twice_is_refused(app: ost.App):
+    app.activity(size)
+    with pytest.raises(ost.RegistrationError, match="registered twice"):
+        app.activity(size)
+
+
+def test_the_reserved_activity_cannot_be_replaced(app: ost.App):
+    with pytest.raises(ost.RegistrationError, match="registered twice"):
+        app.activity(name=HTTP_ACTIVITY)(size)
+
+
+# Orchestrations
+
+
+def test_an_orchestrator_is_registered_and_given_back(app: ost.App):
+    assert app.orchestration(flow) is flow
+    definition = app.registry.orchestration(flow)
+    assert definition is not None
+    assert (definition.name, definition.version, definition.triggers) == ("flow", None, ())
+    assert definition.purge_after is None
+
+
+def test_an_orchestrators_options_are_registered(app: ost.App):
+    trigger = ost.Queue("orders")
+    app.orchestration(
+        name="order", version="2", triggers=[trigger], raises=[Declined], purge_after=timedelta(1)
+    )(flow)
+    definition = app.registry.orchestration("order", "2")
+    assert definition is not None
+    assert definition.triggers == (trigger,)
+    assert definition.purge_after == 86_400.0
+    assert app.registry.exceptions == {f"{__name__}.Declined": Declined}
+
+
+def test_versions_of_an_orchestration_live_side_by_side(app: ost.App):
+    app.orchestration(version="1")(flow)
+    app.orchestration(version="2")(flow)
+    assert [d.version for d in app.registry.orchestrations()] == ["1", "2"]
+    with pytest.raises(ost.RegistrationError, match="version '2' is registered twice"):
+        app.orchestration(version="2")(flow)
+
+
+def test_a_plain_function_is_no_orchestrator(app: ost.App):
+    with pytest.raises(ost.RegistrationError, match="'size' is no generator function"):
+        app.orchestration(size)
+
+
+def test_a_coroutine_is_no_orchestrator(app: ost.App):
+    async def modern(ctx: ost.OrchestrationContext) -> None: ...
+
+    with pytest.raises(ost.RegistrationError, match="'modern' is no generator function"):
+        app.orchestration(modern)
+
+
+def test_an_orchestrator_without_a_context_is_refused_when_it_is_declared(app: ost.App):
+    def lonely() -> Flow:
+        yield from ()
+
+    with pytest.raises(ost.RegistrationError, match="'lonely' takes 0 parameters"):
+        app.orchestration(lonely)
+
+
+def test_an_empty_version_is_refused(app: ost.App):
+    with pytest.raises(ost.RegistrationError, match="version is empty"):
+        app.orchestration(version="")(flow)
+
+
+# Others' functions, and applications together
+
+
+def test_foreign_functions_are_known_by_name_and_run_elsewhere(app: ost.App):
+    assert app.foreign_activity("theirs") == "theirs"
+    assert app.foreign_orchestration("their_flow") == "their_flow"
+    activity = app.registry.activity("theirs")
+    orchestration = app.registry.orchestration("their_flow")
+    assert activity is not None
+    assert orchestration is not None
+    assert activity.fn is orchestration.fn is None
+
+
+def test_a_foreign_name_is_taken_like_any_other(app: ost.App):
+    app.activity(size)
+    with pytest.raises(ost.RegistrationError, match="registered twice"):
+        app.foreign_activity("size")
+
+
+def test_an_application_takes_over_what_another_declares(app: ost.App):
+    other = ost.App("other")
+    other.activity(raises=[Declined])(size)
+    other.orchestration(version="1")(flow)
+    other.orchestration(version="2")(flow)
+    app.include(other)
+    assert app.registry.activity(size) is other.registry.activity(size)
+    assert [d.version for d in app.registry.orchestrations()] == ["1", "2"]
+    assert app.registry.exceptions == {f"{__name__}.Declined": Declined}
+    with pytest.raises(ost.RegistrationError, match="registered twice"):
+        app.include(other)

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator
+from dataclasses import FrozenInstanceError
+from typing import Annotated, Any
+
+import pytest
+
+from ostinato.activities import ActivityContext
+from ostinato.context import OrchestrationContext
+from ostinato.definitions import (
+    ActivityDefinition,
+    OrchestrationDefinition,
+    Registry,
+    activity_signature,
+    orchestrator_signature,
+)
+from ostinato.errors import RegistrationError
+from tests.histories import Flow
+
+
+def no_input() -> int:
+    return 1
+
+
+def sized(path: str) -> int:
+    return len(path)
+
+
+def watched(path: str, ctx: ActivityContext) -> int:
+    return len(path)
+
+
+def only_watched(ctx: ActivityContext) -> None:
+    return None
+
+
+def bare(value):  # type: ignore[no-untyped-def]
+    return value
+
+
+async def fetched(path: str) -> bytes:
+    return path.encode()
+
+
+def plain(ctx: OrchestrationContext) -> Flow:
+    yield from ()
+
+
+def typed(ctx: OrchestrationContext, sizes: list[int]) -> Generator[Any, Any, dict[str, int]]:
+    yield from ()
+    return {}
+
+
+def shape(fn: Callable[..., Any]) -> tuple[bool, bool, Any, Any]:
+    signature = activity_signature(fn)
+    return (
+        signature.takes_input,
+        signature.takes_context,
+        signature.input_type,
+        signature.return_type,
+    )
+
+
+# How activities are called
+
+
+@pytest.mark.parametrize(
+    ("fn", "expected"),
+    [
+        (no_input, (False, False, Any, int)),
+        (sized, (True, False, str, int)),
+        (watched, (True, True, str, int)),
+        (bare, (True, False, Any, Any)),
+        (fetched, (True, False, str, bytes)),
+    ],
+)
+def test_an_activity_takes_nothing_its_input_or_its_input_and_a_context(fn: Any, expected: Any):
+    assert shape(fn) == expected
+
+
+def test_a_single_parameter_that_is_annotated_so_gets_the_context():
+    assert shape(only_watched)[:2] == (False, True)
+
+
+def test_an_annotation_keeps_its_constraints():
+    def short(name: Annotated[str, "at most ten"]) -> None: ...
+
+    assert activity_signature(short).input_type == Annotated[str, "at most ten"]
+
+
+def test_methods_and_callables_are_activities_too():
+    class Greeter:
+        def greet(self, name: str) -> str:
+            return f"Hello {name}"
+
+        def __call__(self, name: str) -> str:
+            return name
+
+    assert shape(Greeter().greet) == (True, False, str, str)
+    assert shape(Greeter())[:2] == (True, False)
+    assert shape(functools.partial(sized)) == (True, False, str, int)
+
+
+def test_parameters_with_defaults_beyond_the_second_stay_the_functions_own():
+    def measured(path: str, ctx: ActivityContext, unit: str = "bytes") -> int:
+        return len(path)
+
+    assert shape(measured) == (True, True, str, int)
+
+
+def test_more_parameters_than_can_be_filled_are_refused_with_the_mend():
+    def greedy(a: int, b: int, c: int) -> None: ...
+
+    with pytest.raises(RegistrationError, match="'greedy' takes 3 parameters.*pass a dict"):
+        activity_signature(greedy)
+
+
+def test_a_keyword_that_nothing_fills_is_refused():
+    def strict(path: str, *, unit: str) -> None: ...
+
+    def lenient(path: str, *, unit: str = "bytes") -> None: ...
+
+    with pytest.raises(RegistrationError, match="'strict' has keyword-only parameters"):
+        activity_signature(strict)
+    assert activity_signature(lenient).takes_input
+
+
+def test_annotations_that_cannot_be_resolved_mean_anything():
+    def vague(value: Nonexistent) -> Nonexistent: ...  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore
+
+    assert shape(vague) == (True, False, Any, Any)
+
+
+def test_a_decorated_activity_is_read_through_its_wrapper():
+    @functools.wraps(sized)
+    def wrapper(*args: Any) -> Any:
+        return sized(*args)
+
+    assert shape(wrapper) == (True, False, str, int)
+
+
+# How orchestrators are called
+
+
+def test_an_orchestrator_takes_the_context_and_perhaps_the_input():
+    assert not orchestrator_signature(plain).takes_input
+    signature = orchestrator_signature(typed)
+    assert signature.takes_input
+    assert signature.input_type == list[int]
+    assert signature.return_type == dict[str, int]
+
+
+def test_an_orchestrator_without_a_generator_annotation_returns_anything():
+    assert orchestrator_signature(plain).return_type is Any
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_an_orchestrator_of_another_shape_is_refused(count: int):
+    shapes: dict[int, Callable[..., Any]] = {0: lambda: (yield), 3: lambda a, b, c: (yield)}
+    with pytest.raises(RegistrationError, match=f"takes {count} parameters; an orchestrator"):
+        orchestrator_signature(shapes[count])
+
+
+# Definitions
+
+
+def test_a_definition_is_constant():
+    definition = ActivityDefinition(name="sized", fn=sized)
+    with pytest.raises(FrozenInstanceError):
+        definition.name = "x"  # type: ignore[misc]  # pyright: ignore
+
+
+def test_a_definition_knows_whether_it_runs_on_the_loop():
+    assert ActivityDefinition(name="f", fn=fetched).is_async
+    assert not ActivityDefinition(name="s", fn=sized).is_async
+
+
+def test_foreign_functions_take_and_give_anything():
+    activity = ActivityDefinition(name="theirs", fn=None)
+    orchestration = OrchestrationDefinition(name="theirs", fn=None)
+    for signature in (activity.signature, orchestration.signature):
+        assert (signature.input_type, signature.return_type) == (Any, Any)
+    assert not activity.is_async
+
+
+def test_error_messages_name_the_payload_and_its_owner():
+    activity = ActivityDefinition(name="sized", fn=sized)
+    orchestration = OrchestrationDefinition(name="plain", fn=plain)
+    assert activity.input_label == "input of activity 'sized'"
+    assert activity.result_label == "result of activity 'sized'"
+    assert orchestration.input_label == "input of orchestration 'plain'"
+    assert orchestration.result_label == "output of orchestration 'plain'"
+
+
+# The registry
+
+
+def test_activities_are_found_by_name_and_by_function():
+    registry = Registry()
+    definition = ActivityDefinition(name="size", fn=sized)
+    registry.add_activity(definition)
+    assert registry.activity("size") is definition
+    assert registry.activity(sized) is definition
+    assert registry.activity("sized") is None
+    assert registry.activity(no_input) is None
+
+
+def test_a_bound_method_is_found_again():
+    class Greeter:
+        def greet(self) -> None: ...
+
+    greeter = Greeter()
+    registry = Registry()
+    registry.add_activity(ActivityDefinition(name="greet", fn=greeter.greet))
+    assert registry.activity(greeter.greet) is not None
+
+
+def test_orchestrations_are_found_by_name_function_and_version():
+    registry = Registry()
+    first = OrchestrationDefinition(name="flow", fn=plain, version="1")
+    second = OrchestrationDefinition(name="flow", fn=typed, version="2")
+    registry.add_orchestration(first)
+    registry.add_orchestration(second)
+    assert registry.orchestration("flow", "1") is first
+    assert registry.orchestration("flow") is second
+    assert registry.orchestration(plain) is second
+    assert registry.orchestration("flow", "3") is None
+    assert registry.first_version("flow") is first
+    assert registry.first_version("other") is None
+
+
+def test_the_version_registered_last_counts_whatever_it_is_called():
+    registry = Registry()
+    for version in ("2", "10", "1", None):
+        registry.add_orchestration(OrchestrationDefinition(name="f", fn=plain, version=version))
+    last = registry.orchestration("f")
+    assert last is not None
+    assert last.version is None
+
+
+def test_a_name_is_taken_once_and_the_error_says_what_to_do():
+    registry = Registry()
+    registry.add_activity(ActivityDefinition(name="a", fn=sized))
+    registry.add_orchestration(OrchestrationDefinition(name="o", fn=plain, version="1"))
+    with pytest.raises(RegistrationError, match=r"activity 'a' is registered twice.*name=\.\.\."):
+        registry.add_activity(ActivityDefinition(name="a", fn=no_input))
+    with pytest.raises(RegistrationError, match=r"'o' version '1' is registered twice"):
+        registry.add_orchestration(OrchestrationDefinition(name="o", fn=typed, version="1"))
+    assert registry.activity(sized) is registry.activity("a")
+    assert registry.activity(no_input) is None
+
+
+def test_an_activity_and_an_orchestration_may_share_a_name():
+    registry = Registry()
+    registry.add_activity(ActivityDefinition(name="x", fn=sized))
+    registry.add_orchestration(OrchestrationDefinition(name="x", fn=plain))
+    assert registry.activity("x") is not None
+    assert registry.orchestration("x") is not None
+
+
+def test_everything_is_listed_once_in_order_of_registration():
+    registry = Registry()
+    for name, fn in (("b", sized), ("a", None)):
+        registry.add_activity(ActivityDefinition(name=name, fn=fn))
+    for version in ("2", "1"):
+        registry.add_orchestration(OrchestrationDefinition(name="o", fn=plain, version=version))
+    assert [d.name for d in registry.activities()] == ["b", "a"]
+    assert [d.version for d in registry.orchestrations()] == ["2", "1"]
+
+
+def test_functions_go_by_their_registered_name():
+    registry = Registry()
+    registry.add_orchestration(OrchestrationDefinition(name="flow", fn=plain))
+    assert registry.name_of(plain) == "flow"
+    assert registry.name_of("as it is") == "as it is"
+    assert registry.name_of(sized) == "sized"
