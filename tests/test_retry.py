@@ -109,7 +109,7 @@ def test_jitter_goes_to_both_sides():
 )
 def test_a_number_or_name_out_of_range_is_refused_by_name(arguments: dict[str, Any], named: str):
     with pytest.raises(ValueError, match=named):
-        RetryPolicy(**({"max_attempts": 3} | arguments))
+        RetryPolicy(**dict[str, Any](max_attempts=3) | arguments)
 
 
 @pytest.mark.parametrize("condition", [3, [KeyError, 3], int, [int], [None]])

@@ -435,7 +435,7 @@ class Orchestration:
                 if not isinstance(yielded, Task):
                     yielded = generator.throw(_not_a_task(yielded))
                     continue
-                task = yielded
+                task = yielded  # pyright: ignore[reportUnknownVariableType]
                 if not task._done:
                     self._awaited = task
                     return

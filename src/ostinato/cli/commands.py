@@ -29,6 +29,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+MAX_WAITS = 3
+"""How many of the things that an instance waits for are named."""
+
 Store = Annotated[Path, typer.Option(help="The SQLite file that keeps everything.")]
 
 
@@ -116,7 +119,7 @@ def _report(
         case _ if result.instance_id:
             why = "interrupted" if result.code is ExitCode.INTERRUPTED else "not finished in time"
             console.print(
-                f"{why}; nothing is lost, continue with:\n  "
+                f"{why}{_waits(result)}; nothing is lost, continue with:\n  "
                 + how_to_continue(result.instance_id, request, app),
                 highlight=False,
                 markup=False,
@@ -124,6 +127,15 @@ def _report(
             )
         case _:
             console.print("interrupted before it began", style="yellow")
+
+
+def _waits(result: Result) -> str:
+    """What the instance waits for, as part of a sentence."""
+    if not result.waits_for:
+        return ""
+    shown = ", ".join(result.waits_for[:MAX_WAITS])
+    more = len(result.waits_for) - MAX_WAITS
+    return f"; it waits for {shown}" + (f" and {more:,} more" if more > 0 else "")
 
 
 def how_to_continue(instance_id: str, request: Run, app: str | None) -> str:
@@ -143,6 +155,7 @@ def _as_object(result: Result) -> dict[str, Any]:
         "exit_code": int(result.code),
         "runtime_status": status.runtime_status if status else None,
         "output": status.output if status else None,
+        "waits_for": list(result.waits_for),
         "failure": msgspec.to_builtins(status.failure) if status else None,
     }
 

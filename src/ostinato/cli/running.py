@@ -50,6 +50,8 @@ class Result:
     status: InstanceStatus | None = None
     """The finished instance."""
     progress: Progress | None = None
+    waits_for: tuple[str, ...] = ()
+    """What the unfinished instance waits for, in words."""
 
 
 class Display(Protocol):
@@ -178,5 +180,9 @@ def _follow(host: LocalHost, instance_id: str, timeout: float | None, display: D
     if status is not None:
         code = ExitCode.of(status.runtime_status)
     return Result(
-        code=code, instance_id=instance_id, status=status, progress=host.progress(instance_id)
+        code=code,
+        instance_id=instance_id,
+        status=status,
+        progress=host.progress(instance_id),
+        waits_for=() if status is not None else tuple(host.waiting_for(instance_id)),
     )

@@ -14,6 +14,7 @@ from ostinato.local.engine import Engine
 from ostinato.local.gateway import EngineGateway, StoreGateway
 from ostinato.local.progress import Progress, ProgressReader
 from ostinato.local.store import Store
+from ostinato.replay import Orchestration
 
 if TYPE_CHECKING:
     from typing import Self
@@ -68,6 +69,7 @@ class LocalHost:
         shutdown_timeout: float = 5.0,
     ) -> None:
         self._shutdown_timeout = shutdown_timeout
+        self._registry = app.registry
         self._store = open_store(store)
         self._owns_store = self._store is not store
         the_clock = SystemClock() if clock is None else clock
@@ -117,6 +119,26 @@ class LocalHost:
     def trouble(self) -> Exception | None:
         """Why nothing can be written at the moment; None when all is well."""
         return self._engine.trouble
+
+    def waiting_for(self, instance_id: str) -> list[str]:
+        """Say what an unfinished instance waits for, in words; empty when nothing is known.
+
+        Replays it: for people who ask, not for loops.
+
+        Raises:
+            InstanceNotFoundError: There is no such instance.
+        """
+        history = self.client.get_history(instance_id)
+        if not history:
+            started = self._store.first_event(instance_id)
+            due = started.start_at if started is not None else None
+            return [] if due is None else [f"its start at {due.isoformat()}"]
+        orchestration = Orchestration(self._registry)
+        orchestration.replay(history)
+        try:
+            return orchestration.waiting_for()
+        finally:
+            orchestration.close()
 
     def progress(self, instance_id: str) -> Progress:
         """Count the instance's activities; cheap when called again and again."""

@@ -127,17 +127,21 @@ class CrashingStore:
             if self._point is not None and self._point.write == self.writes:
                 when = self._point.when
             if when == "before":
-                self._die()
+                self.kill()
+                self._alive()
             result = write()
             if when == "after":
-                self._die()
+                self.kill()
+                self._alive()
             return result
 
-    def _die(self) -> None:
-        self.dead = True
-        self._inner.abandon()
-        self._on_death()
-        self._alive()
+    def kill(self) -> None:
+        """Die now."""
+        with self._lock:
+            if not self.dead:
+                self.dead = True
+                self._inner.abandon()
+                self._on_death()
 
     # Writes
 
