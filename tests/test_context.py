@@ -86,7 +86,9 @@ def asks(app: ost.App, call: Callable[[ost.OrchestrationContext], Any]) -> list[
     return actions
 
 
-def answers(app: ost.App, call: Callable[[ost.OrchestrationContext], Any], given: Any = None, **fields: Any) -> Any:
+def answers(
+    app: ost.App, call: Callable[[ost.OrchestrationContext], Any], given: Any = None, **fields: Any
+) -> Any:
     """What one call gives, as JSON has it."""
 
     def flow(ctx: ost.OrchestrationContext) -> Flow:
@@ -235,7 +237,9 @@ def test_retries_take_policies_and_the_options_of_1_x(app: ost.App):
     app.orchestration(flow)
     orchestration, _ = live(app.registry, turn(), started("flow"))
     failure = ost.Failure("ValueError")
-    actions = fed(orchestration, *(ev.TaskFailed(at=START, task_id=i, failure=failure) for i in (0, 1)))
+    actions = fed(
+        orchestration, *(ev.TaskFailed(at=START, task_id=i, failure=failure) for i in (0, 1))
+    )
     assert actions == [CreateTimer(task_id=2, due=at(5)), CreateTimer(task_id=3, due=at(7))]
 
 
@@ -362,12 +366,8 @@ def test_a_detached_instance_is_asked_for_once_and_its_id_is_given(app: ost.App)
         given.append(ctx.start_orchestration("kid", 2, "mine"))
 
     assert asks(app, call) == [
-        CreateSubOrchestration(
-            task_id=0, name="kid", instance_id="e:0", input="1", detached=True
-        ),
-        CreateSubOrchestration(
-            task_id=1, name="kid", instance_id="mine", input="2", detached=True
-        ),
+        CreateSubOrchestration(task_id=0, name="kid", instance_id="e:0", input="1", detached=True),
+        CreateSubOrchestration(task_id=1, name="kid", instance_id="mine", input="2", detached=True),
     ]
     assert given == ["e:0", "mine"]
 

@@ -273,10 +273,10 @@ class Orchestration:
                     state.new_markers.remove(event.name)
             case ev.EntityOperationCalled() | ev.EntityOperationSignaled():
                 self._mismatch(event, None)
+            case ev.ContinueAsNew() | ev.ExecutionCompleted():
+                self._reported = self._outcome is not None
             case (
                 ev.ExecutionRewound()
-                | ev.ContinueAsNew()
-                | ev.ExecutionCompleted()
                 | ev.EntityOperationCompleted()
                 | ev.EntityOperationFailed()
             ):
@@ -374,6 +374,7 @@ class Orchestration:
             or not ask.confirms(event)
             or (self._exact and scheduling_event(ask.action(event.task_id), event.at) != event)
         ):
+            self._state.open.pop(event.task_id, None)  # what was asked was never begun
             self._mismatch(event, ask)
 
     def _settle(
@@ -481,13 +482,15 @@ class Orchestration:
         self._suspended = False
         self._held.clear()
         self.close()
+        self._state.waiters.clear()  # events that come now are for the next generation
 
     def _end_refused(self) -> None:
-        fatal = self._state.fatal
-        assert fatal is not None
-        asks = self._state.asks
-        self._state.asks = {i: ask for i, ask in asks.items() if i < self._state.refused_at}
-        self._end(Failed(fatal))
+        state = self._state
+        assert state.fatal is not None
+        for task_id in [i for i in state.asks if i >= state.refused_at]:
+            del state.asks[task_id]
+            state.open.pop(task_id, None)  # a child that was never begun is not to be ended
+        self._end(Failed(state.fatal))
 
     def _continued(self, outcome: ContinuedAsNew) -> ContinuedAsNew:
         """The continuation with the events that have arrived until now."""
@@ -533,6 +536,7 @@ class Orchestration:
 
 
 _NOT_HELD = (
+    ev.ExecutionSuspended,  # again: one resume is enough
     ev.ExecutionResumed,
     ev.ExecutionTerminated,
     ev.OrchestratorStarted,  # the clock goes on

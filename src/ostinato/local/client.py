@@ -82,6 +82,7 @@ class LocalClient:
             raise ValueError(
                 f"if_exists is 'reject', 'attach' or 'replace_finished', not {start.if_exists!r}"
             )
+        encode(start.tags, "tags")
         chosen = start.instance_id
         return ExecutionStarted(
             at=self._clock.now(),
@@ -133,6 +134,7 @@ class LocalClient:
     ) -> None:
         """See `Client.raise_event`."""
         limit = None if self._registry is None else self._registry.payload_limit
+        encode([name, event_id], "name and id of an event")
         text = encode(data, f"data of event {name!r}", limit)
         self._send(
             instance_id,
@@ -157,6 +159,8 @@ class LocalClient:
         self._send(instance_id, ev.ExecutionRewound(at=self._clock.now(), reason=reason))
 
     def _send(self, instance_id: str, event: Event) -> None:
+        if hasattr(event, "reason"):
+            encode(event.reason, "reason")
         self._gateway.send(Message(instance_id=instance_id, event=event))
 
     def restart(self, instance_id: str, *, new_instance_id: bool | str = True) -> str:

@@ -220,6 +220,20 @@ class Cycle:
         )
         turn.children.append(ChildStart(action, parent))
 
+    def give_up(self, instance_id: str, messages: list[Message], error: Exception) -> None:
+        """Fail an instance whose turn can never be written; the messages for it are dropped."""
+        turn = self._opened(instance_id)
+        if turn is None:
+            return
+        self.turns[instance_id] = turn
+        turn.taken += [message.id for message in messages if message.id]
+        turn.give_up(error)
+        self._flight.forget(instance_id)
+        self._changes += self._pass_on(turn, delivers=False)
+        change = turn.change()
+        if change is not None:
+            self._changes.append(change)
+
     # What a turn owes to other instances
 
     def _pass_on(self, turn: Turn, delivers: bool) -> list[Change]:

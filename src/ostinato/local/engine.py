@@ -54,10 +54,11 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
 class Command(Generic[R]):
     """Something a client asks for, answered when it is durable."""
 
-    __slots__ = ("_done", "_result", "error", "prepare")
+    __slots__ = ("_done", "_result", "answered", "error", "prepare")
 
     def __init__(self, prepare: Callable[[Cycle], R]) -> None:
         self.prepare = prepare
+        self.answered = False
         self.error: BaseException | None = None
         self._result: list[R] = []
         self._done = threading.Lock()
@@ -68,9 +69,11 @@ class Command(Generic[R]):
         self._result = [self.prepare(cycle)]
 
     def answer(self, error: BaseException | None = None) -> None:
-        """Let the caller go on."""
-        self.error = error
-        self._done.release()
+        """Let the caller go on; the first answer counts."""
+        if not self.answered:
+            self.answered = True
+            self.error = error
+            self._done.release()
 
     def wait(self) -> R:
         """Return the result, or raise the error, once it is answered."""
@@ -290,11 +293,14 @@ class Engine:
         cycle = self._cycle(delivers=not self._unread)
         commands = self._take_in(cycle, items)
         stored = self._read_store(cycle) if self._may_write() else {}
-        if self._write(cycle, commands):
-            return
-        if len(cycle.turns) <= 1:
-            self._hold(items)
-            return
+        try:
+            if self._write(cycle, commands):
+                return
+            if len(cycle.turns) <= 1:
+                self._hold(items)
+                return
+        except Exception:  # a turn holds what cannot be stored: found when it is alone
+            logger.debug("a cycle cannot be written", exc_info=True)
         for item in items:
             self._take_alone([item], {})
         for instance_id, messages in stored.items():
@@ -304,8 +310,24 @@ class Engine:
         """Try a part of a cycle that could not be written."""
         cycle = self._cycle(delivers=False)
         cycle.messages.update(stored)
-        if not self._write(cycle, self._take_in(cycle, items)):
-            self._hold(items)
+        try:
+            if not self._write(cycle, self._take_in(cycle, items)):
+                self._hold(items)
+        except Exception as error:
+            logger.exception("a turn can never be written")
+            if any(isinstance(item, Command) for item in items):
+                self._refuse(items, OstinatoError(f"this cannot be written: {error}"))
+            else:
+                self._give_up(list(cycle.turns), stored, error)
+
+    def _give_up(
+        self, instance_ids: list[str], stored: dict[str, list[Message]], error: Exception
+    ) -> None:
+        """Fail instances whose turns can never be written, so that they are not tried for ever."""
+        cycle = self._cycle(delivers=False)
+        for instance_id in instance_ids:
+            cycle.give_up(instance_id, stored.get(instance_id, []), error)
+        self._write(cycle, [])
 
     def _hold(self, items: list[Item]) -> None:
         """Keep what cannot be written; commands are answered, since nothing was accepted."""
@@ -328,6 +350,8 @@ class Engine:
                 case Message():
                     cycle.send(item)
                 case Command():
+                    if item.answered:
+                        continue
                     try:
                         item.run(cycle)
                     except Exception as error:
@@ -429,16 +453,18 @@ class Engine:
     # The commit
 
     def _write(self, cycle: Cycle, commands: list[Command[Any]]) -> bool:
-        """Take the cycle's turns, commit them and do what they owe; False if it is refused."""
+        """Take the cycle's turns, commit them and do what they owe; False if the store fails."""
         try:
             changes = cycle.run()
             if changes:
                 self.store.commit(changes)
-        except StoreError as error:
-            self._note_trouble(error)
+        except Exception as error:
             for instance_id in cycle.turns:
                 self._instances.drop(instance_id)
             self._read_again()
+            if not isinstance(error, StoreError):
+                raise
+            self._note_trouble(error)
             return False
         if changes and self.trouble is not None:
             logger.warning("the task hub can be written again")

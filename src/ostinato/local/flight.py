@@ -75,9 +75,10 @@ class Flight:
 
     def _crashed(self, work: Work, reason: str) -> Failure | None:
         """The failure of an activity whose own process died too often, or None to try again."""
-        crashes = self._crashes.pop(work, 0) + 1
+        crashes = self._crashes.get(work, 0) + 1
         call = work.call
         if crashes < self._max_crashes:
+            self._crashes.pop(work, None)
             again = Work(call, group=work.group, bound=work.bound)
             self._crashes[again] = crashes
             self.dispatch([again])
@@ -127,3 +128,4 @@ class Flight:
         """Stop everything of an instance that is no more."""
         for work in self._works.pop(instance_id, {}).values():
             work.cancel()
+            self._crashes.pop(work, None)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ostinato.app import App
+from ostinato.errors import HubLockedError
 from ostinato.local.client import LocalClient
 from ostinato.local.clock import Clock, SystemClock
 from ostinato.local.engine import Engine
@@ -84,8 +85,10 @@ class LocalHost:
                 poll_interval=poll_interval,
             )
             self.recovered = self._engine.start()
-        except BaseException:
-            self._store.close()
+        except BaseException as error:
+            # A store that was given to us is still the other host's.
+            if self._owns_store or not isinstance(error, HubLockedError):
+                self._store.close()
             raise
         self.client = LocalClient(self._store, EngineGateway(self._engine), the_clock, app.registry)
         self._progress: dict[str, ProgressReader] = {}
