@@ -12,7 +12,8 @@ import pytest
 
 import ostinato as ost
 from ostinato.actions import Completed, CreateTimer, Failed, ScheduleTask
-from ostinato.durable_http import HTTP_ACTIVITY, perform, request_of
+from ostinato.definitions import HTTP_ACTIVITY
+from ostinato.durable_http import perform, request_of
 from ostinato.replay import Orchestration
 from tests.histories import Flow, at, completed, ends, failed, fed, fired, live, started, turn
 
@@ -116,7 +117,7 @@ def test_a_secret_that_is_not_set_is_an_error_that_names_it(
     server: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("OSTINATO_TEST_TOKEN", raising=False)
-    with pytest.raises(ost.OstinatoError, match="'Authorization'.*'OSTINATO_TEST_TOKEN'.*not set"):
+    with pytest.raises(ost.OstinatoError, match=r"'Authorization'.*'OSTINATO_TEST_TOKEN'.*not set"):
         ask("GET", server, header_env={"Authorization": "OSTINATO_TEST_TOKEN"})
 
 
@@ -283,7 +284,7 @@ def test_every_request_is_retried_by_the_policy_and_bounded_by_the_timeout():
     [again] = fed(orchestration, failed(0, ConnectionError()))
     assert isinstance(again, ScheduleTask)
     assert (again.attempt, again.timeout) == (2, 9.0)
-    [pause] = fed(orchestration, answer(1, 202, location="/x"))
+    fed(orchestration, answer(1, 202, location="/x"))
     [poll] = fed(orchestration, fired(2, 30))
     assert isinstance(poll, ScheduleTask)
     assert poll.timeout == 9.0

@@ -41,18 +41,26 @@ def test_the_first_reason_to_refuse_stands(execution: Execution):
 
 
 def test_an_unknown_name_is_shown_with_the_known_ones_and_the_mend(execution: Execution):
-    execution.refuse_name("activity", "sise", ["size", "fetch"])
+    execution.refuse_name("activity", "report", ["size", "fetch"])
     assert execution.fatal is not None
-    assert execution.fatal.message == (
-        "activity 'sise' is not in the application; it has fetch, size. Register it, "
-        "or declare it with app.foreign_activity('sise'), then rewind"
-    )
+    assert execution.fatal.type == "UnknownNameError"
+    assert "activity 'report' is not in the application" in execution.fatal.message
+    assert "fetch, size" in execution.fatal.message
+    assert "declare it with app.foreign_activity('report')" in execution.fatal.message
+    assert execution.fatal.message.endswith("then rewind")
+
+
+def test_a_name_that_is_nearly_right_is_shown_with_the_one_that_was_meant(execution: Execution):
+    execution.refuse_name("activity", "sise", ["size", "fetch"], sys._getframe())
+    assert execution.fatal is not None
+    assert "did you mean 'size'?" in execution.fatal.message
+    assert f"{__file__}:" in execution.fatal.message
 
 
 def test_an_unknown_function_is_shown_by_its_name(execution: Execution):
     execution.refuse_name("orchestration", test_task_ids_count_up_from_0, [])
     assert execution.fatal is not None
-    assert "'test_task_ids_count_up_from_0' is not in the application. " in execution.fatal.message
+    assert "'test_task_ids_count_up_from_0' is not in the application" in execution.fatal.message
 
 
 # External events

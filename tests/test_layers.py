@@ -16,7 +16,7 @@ PACKAGE = Path(ostinato.__file__).parent
 
 LAYERS = """
     errors
-    failures times
+    failures arguments
     codec retry ids
     events
     actions client
@@ -43,6 +43,7 @@ LAYERS = """
     local.host
     local
     testing.clock testing.replayer testing.store_contract
+    testing.crashes
     testing
     cli.outcome
     cli.inputs cli.display cli.discovery
@@ -189,4 +190,4 @@ def test_the_hosts_and_the_test_tools_are_there_when_asked_for():
     assert ostinato.local.__name__ == "ostinato.local"
     assert ostinato.testing.__name__ == "ostinato.testing"
     with pytest.raises(AttributeError, match="'ostinato' has no attribute 'nonsense'"):
-        _ = ostinato.nonsense  # type: ignore[attr-defined]  # pyright: ignore
+        _ = ostinato.nonsense

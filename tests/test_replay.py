@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -174,7 +175,7 @@ def test_an_orchestrator_runs_to_its_next_wait_before_the_next_event(app: ost.Ap
         yield b
         return seen
 
-    history = [turn(), started("flow"), scheduled(0, "a"), scheduled(1, "b")]
+    history: list[Event] = [turn(), started("flow"), scheduled(0, "a"), scheduled(1, "b")]
     assert replay(app.registry, [*history, completed(0), completed(1)]) == ends(
         Completed("[false]")
     )
@@ -185,7 +186,13 @@ def test_an_orchestrator_runs_to_its_next_wait_before_the_next_event(app: ost.Ap
 
 
 def test_completions_of_finished_unknown_and_cancelled_tasks_are_dropped(app: ost.App):
-    history = [*HALF, completed(0, "again"), completed(7), fired(9, 1e6), child_completed(8)]
+    history: list[Event] = [
+        *HALF,
+        completed(0, "again"),
+        completed(7),
+        fired(9, 1e6),
+        child_completed(8),
+    ]
     orchestration = Orchestration(app.registry)
     orchestration.replay(history)
     assert orchestration.take_actions() == [ScheduleTask(task_id=1, name="b", input='"A"')]
@@ -193,7 +200,14 @@ def test_completions_of_finished_unknown_and_cancelled_tasks_are_dropped(app: os
 
 
 def test_what_comes_after_the_end_changes_nothing(app: ost.App):
-    history = [*WHOLE, turn(9), completed(1, "C"), raised("go"), terminated(), suspended()]
+    history: list[Event] = [
+        *WHOLE,
+        turn(9),
+        completed(1, "C"),
+        raised("go"),
+        terminated(),
+        suspended(),
+    ]
     orchestration = Orchestration(app.registry)
     orchestration.replay(history)
     assert orchestration.outcome == Completed('"B"')
@@ -257,7 +271,7 @@ def test_a_wait_within_a_helper_is_shown_where_the_helper_waits(app: ost.App):
     def flow(ctx: ost.OrchestrationContext) -> Flow:
         yield from helper(ctx)
 
-    history = [turn(), started("flow"), scheduled(0, "a"), scheduled(1, "b")]
+    history: list[Event] = [turn(), started("flow"), scheduled(0, "a"), scheduled(1, "b")]
     assert f"it waits at {__file__}:{helper.__code__.co_firstlineno + 1}" in mismatch(app, *history)
 
 
@@ -294,7 +308,7 @@ def test_a_retry_where_history_has_none_is_a_mismatch(app: ost.App):
         yield ctx.call_activity("a", retry=ost.RetryPolicy(2, 5))
         yield ctx.call_activity("b")
 
-    begun = [turn(), started("flow"), scheduled(0, "a"), failed(0, ValueError())]
+    begun: list[Event] = [turn(), started("flow"), scheduled(0, "a"), failed(0, ValueError())]
     assert replay(app.registry, begun) == [CreateTimer(task_id=1, due=at(5))]
     mismatch(app, *begun, scheduled(1, "a", attempt=2, first_id=0))
 
@@ -332,7 +346,7 @@ def test_a_changed_input_or_delay_is_no_mismatch_unless_all_is_compared(app: ost
     def flow(ctx: ost.OrchestrationContext) -> Flow:
         yield ctx.task_all([ctx.call_activity("a", 1), ctx.create_timer(timedelta(seconds=5))])
 
-    history = [turn(), started("flow"), scheduled(0, "a", 2), timer(1, 6)]
+    history: list[Event] = [turn(), started("flow"), scheduled(0, "a", 2), timer(1, 6)]
     assert replay(app.registry, history) == []
     for recorded in ([scheduled(0, "a", 2)], [scheduled(0, "a", 1), timer(1, 6)]):
         exact = Orchestration(app.registry, exact=True)
@@ -345,7 +359,7 @@ def test_a_confirmation_may_come_in_a_later_turn(app: ost.App):
     def flow(ctx: ost.OrchestrationContext) -> Flow:
         return (yield ctx.task_all([ctx.call_activity("a"), ctx.call_activity("b")]))
 
-    history = [turn(), started("flow"), scheduled(0, "a"), turn(1), completed(0)]
+    history: list[Event] = [turn(), started("flow"), scheduled(0, "a"), turn(1), completed(0)]
     assert replay(app.registry, [*history, scheduled(1, "b"), completed(1)]) == ends(
         Completed("[null,null]")
     )
@@ -371,7 +385,9 @@ def test_an_uncaught_task_failure_keeps_its_type_and_is_the_cause(app: ost.App):
     assert failure.cause.type == "ValueError"
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), BaseException("odd")])
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), GeneratorExit(), KeyboardInterrupt(), BaseException("odd")]
+)
 def test_errors_that_would_end_the_host_end_the_instance_only(app: ost.App, error: BaseException):
     @app.orchestration
     def flow(ctx: ost.OrchestrationContext) -> Flow:
@@ -379,16 +395,6 @@ def test_errors_that_would_end_the_host_end_the_instance_only(app: ost.App, erro
         raise error
 
     assert failure_of(app, turn(), started("flow")).type == type(error).__name__
-
-
-def test_an_interrupt_from_the_keyboard_goes_through(app: ost.App):
-    @app.orchestration
-    def flow(ctx: ost.OrchestrationContext) -> Flow:
-        yield from ()
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        live(app.registry, turn(), started("flow"))
 
 
 def test_an_error_before_the_first_yield_fails_the_instance(app: ost.App):
@@ -411,10 +417,10 @@ def test_a_yield_of_something_else_raises_there_and_can_be_caught(app: ost.App, 
             yield ctx.call_activity("a")
             return str(error)
 
-    history = [turn(), started("flow"), scheduled(0, "a"), completed(0)]
+    history: list[Event] = [turn(), started("flow"), scheduled(0, "a"), completed(0)]
     outcome = outcome_of(app.registry, history)
     assert isinstance(outcome, Completed)
-    assert f"yielded a {type(nonsense).__name__}; " in outcome.output
+    assert f"this one yielded {type(nonsense).__name__}; " in outcome.output
 
 
 def test_a_yield_of_a_list_is_told_about_task_all(app: ost.App):
@@ -480,16 +486,14 @@ def test_a_child_between_two_attempts_is_not_ended(app: ost.App):
 def test_the_culprits_are_the_final_attempts_that_ended_the_instance(app: ost.App):
     @app.orchestration
     def flow(ctx: ost.OrchestrationContext) -> Flow:
-        try:
+        with suppress(ValueError):
             yield ctx.call_activity("a")
-        except ValueError:
-            pass
         try:
             yield ctx.task_all([ctx.call_activity("b"), ctx.call_activity("c")])
         except KeyError as error:
             raise RuntimeError("in other words") from error
 
-    history = [turn(), started("flow"), scheduled(0, "a"), failed(0, ValueError())]
+    history: list[Event] = [turn(), started("flow"), scheduled(0, "a"), failed(0, ValueError())]
     history += [scheduled(1, "b"), scheduled(2, "c"), failed(2, KeyError()), failed(1, OSError())]
     orchestration = Orchestration(app.registry)
     orchestration.replay(history)
@@ -511,7 +515,7 @@ def test_termination_reaches_the_children_unless_told_otherwise(app: ost.App):
     def flow(ctx: ost.OrchestrationContext) -> Flow:
         yield ctx.call_sub_orchestrator("kid")
 
-    history = [turn(), started("flow"), child(0, "kid")]
+    history: list[Event] = [turn(), started("flow"), child(0, "kid")]
     assert TerminateChild(task_id=0, instance_id="e:0", reason="parent ended") in replay(
         app.registry, [*history, terminated()]
     )
@@ -581,7 +585,14 @@ def test_an_instance_may_be_suspended_before_it_starts(app: ost.App):
 
 
 def test_scheduling_events_are_confirmed_while_suspended(app: ost.App):
-    history = [*BEGUN, suspended(), scheduled(0, "a", 1), turn(), completed(0, "A"), resumed()]
+    history: list[Event] = [
+        *BEGUN,
+        suspended(),
+        scheduled(0, "a", 1),
+        turn(),
+        completed(0, "A"),
+        resumed(),
+    ]
     assert replay(app.registry, history) == [ScheduleTask(task_id=1, name="b", input='"A"')]
 
 
@@ -594,7 +605,7 @@ def test_a_continuation_ends_the_generation(app: ost.App):
         yield ctx.call_activity("a")
         ctx.continue_as_new(count + 1)
 
-    history = [turn(), started("flow", 1), scheduled(0, "a"), turn(), completed(0)]
+    history: list[Event] = [turn(), started("flow", 1), scheduled(0, "a"), turn(), completed(0)]
     continued = ContinuedAsNew(input="2", events=(), event_ids=(), custom_status=None, version=None)
     assert replay(app.registry, history) == ends(continued)
     assert replay(app.registry, [*history, ev.ContinueAsNew(at=at(0), input="2")]) == []
@@ -630,7 +641,7 @@ def test_a_new_instance_takes_the_last_version_and_records_it(versions: ost.App)
 
 
 def test_an_instance_stays_on_the_version_it_recorded(versions: ost.App):
-    history = [turn(), started("flow"), marker("version:1"), scheduled(0, "one")]
+    history: list[Event] = [turn(), started("flow"), marker("version:1"), scheduled(0, "one")]
     orchestration = Orchestration(versions.registry)
     orchestration.replay(history)
     assert orchestration.take_actions() == []
@@ -670,7 +681,8 @@ def test_a_version_that_is_gone_fails_the_instance_until_it_is_back(
 def test_an_unknown_orchestration_fails_the_instance(app: ost.App):
     failure = failure_of(app, turn(), started("nobody"))
     assert failure.type == "UnknownNameError"
-    assert "orchestration 'nobody' is not in the application; it has chain, kid" in failure.message
+    assert "orchestration 'nobody' is not in the application" in failure.message
+    assert "chain, kid" in failure.message
 
 
 def test_a_foreign_orchestration_is_not_run_here(app: ost.App):
@@ -687,7 +699,13 @@ def test_dropped_events_are_passed_over():
 
 
 def test_a_rewound_instance_goes_on_without_what_was_dropped(app: ost.App):
-    history = [*BEGUN, scheduled(0, "a", 1), turn(), failed(0, ValueError()), ended("Failed")]
+    history: list[Event] = [
+        *BEGUN,
+        scheduled(0, "a", 1),
+        turn(),
+        failed(0, ValueError()),
+        ended("Failed"),
+    ]
     history += [turn(9), rewound(4, 5), turn(10), completed(0, "A")]
     assert replay(app.registry, history) == [ScheduleTask(task_id=1, name="b", input='"A"')]
 
@@ -766,15 +784,34 @@ def test_an_orchestrator_that_yields_in_finally_again_and_again_is_closed(
             yield ctx.call_activity("a")
         finally:
             for _ in range(20):
-                try:
+                with suppress(GeneratorExit):
                     yield ctx.call_activity("b")
-                except GeneratorExit:
-                    pass
 
     orchestration, _ = live(app.registry, turn(), started("flow"))
     orchestration.close()
     gc.collect()
     assert unraisable == []
+
+
+def test_helpers_that_each_yield_in_finally_are_all_closed(app: ost.App, unraisable: list[Any]):
+    cleaned: list[int] = []
+
+    def helper(ctx: ost.OrchestrationContext, depth: int) -> Flow:
+        try:
+            yield from helper(ctx, depth - 1) if depth else ctx.call_activity("a")
+        finally:
+            yield ctx.call_activity("b")
+            cleaned.append(depth)
+
+    @app.orchestration
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        yield from helper(ctx, 5)
+
+    orchestration, _ = live(app.registry, turn(), started("flow"))
+    orchestration.close()
+    gc.collect()
+    assert unraisable == []
+    assert cleaned == []
 
 
 def test_replaying_leaves_no_generator_behind(app: ost.App, unraisable: list[Any]):

@@ -8,7 +8,7 @@ for in a generated order and keeps its history, turn by turn, as a host does.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -422,7 +422,7 @@ def bare(failure: ost.Failure) -> ost.Failure:
     return msgspec.structs.replace(failure, traceback="", cause=cause)
 
 
-def bared(actions: list[Action]) -> list[Any]:
+def bared(actions: Sequence[Action]) -> list[Any]:
     return [comparable(action) for action in actions]
 
 
@@ -572,7 +572,11 @@ def is_heeded(position: int, history: list[Event], app: ost.App) -> bool:
     completion: Any = history[position]
     with fresh(app) as orchestration:
         orchestration.replay(history[:position])
-        return orchestration.is_open(completion.task_id) and not orchestration.suspended
+        return (
+            orchestration.is_open(completion.task_id)
+            and orchestration.outcome is None
+            and not orchestration.suspended
+        )
 
 
 def retyped(event: Any) -> Event:

@@ -17,6 +17,7 @@ from ostinato.actions import (
     Failed,
     ScheduleTask,
 )
+from ostinato.events import Event
 from ostinato.failures import Failure
 from ostinato.replay import replay
 from tests.histories import (
@@ -80,7 +81,7 @@ def test_a_running_task_has_no_result_yet(app: ost.App):
         yield task
         return [before, [task.is_completed, task.is_faulted, task.is_cancelled, task.result]]
 
-    history = [*begin(app, flow), scheduled(0, "a"), completed(0, 5)]
+    history: list[Event] = [*begin(app, flow), scheduled(0, "a"), completed(0, 5)]
     assert output(app, history) == [[False, False, False, None], [True, False, False, 5]]
 
 
@@ -90,10 +91,10 @@ def test_the_result_of_a_failed_task_is_its_exception_and_reading_it_does_not_ra
         yield ctx.task_any([task])
         assert isinstance(task.result, ValueError)
         assert isinstance(task.result, ost.TaskFailedError)
-        return [task.is_completed, task.is_faulted, task.is_cancelled, str(task.result)]
+        return [task.is_completed, task.is_faulted, task.is_cancelled, task.result.failure.message]
 
-    history = [*begin(app, flow), scheduled(0, "a"), failed(0, ValueError("no"))]
-    assert output(app, history) == [True, True, False, "ValueError: no"]
+    history: list[Event] = [*begin(app, flow), scheduled(0, "a"), failed(0, ValueError("no"))]
+    assert output(app, history) == [True, True, False, "no"]
 
 
 def test_yield_from_gives_what_yield_gives(app: ost.App):
@@ -124,7 +125,7 @@ def test_a_result_is_decoded_by_the_annotation_or_as_the_call_says(app: ost.App)
         as_told = yield ctx.call_activity("a", None, timedelta)
         return [by_annotation, as_told == timedelta(minutes=1)]
 
-    history = [*begin(app, flow), scheduled(0, "typed", 1), completed(0, [1])]
+    history: list[Event] = [*begin(app, flow), scheduled(0, "typed", 1), completed(0, [1])]
     history += [scheduled(1, "a"), completed(1, timedelta(minutes=1))]
     assert output(app, history) == [[1], True]
 
@@ -136,7 +137,7 @@ def test_a_result_that_does_not_fit_its_annotation_is_an_error_at_the_yield(app:
         except ost.CodecError as error:
             return "activity 'typed'" in str(error)
 
-    history = [*begin(app, flow), scheduled(0, "typed", 1), completed(0, "words")]
+    history: list[Event] = [*begin(app, flow), scheduled(0, "typed", 1), completed(0, "words")]
     assert output(app, history) is True
 
 
@@ -166,7 +167,12 @@ def test_an_attempt_that_failed_is_followed_by_a_timer_and_the_next_attempt(app:
 
 
 def test_the_last_attempts_failure_is_raised(app: ost.App):
-    history = [*begin(app, retried), scheduled(0, "a", 7), failed(0, KeyError("one")), timer(1, 10)]
+    history: list[Event] = [
+        *begin(app, retried),
+        scheduled(0, "a", 7),
+        failed(0, KeyError("one")),
+        timer(1, 10),
+    ]
     history += [fired(1, 10), scheduled(2, "a", 7, attempt=2, first_id=0)]
     history += [failed(2, KeyError("two")), timer(3, 30), fired(3, 30)]
     history += [scheduled(4, "a", 7, attempt=3, first_id=0), failed(4, ValueError("three"))]
@@ -179,7 +185,7 @@ def test_attempts_without_a_pause_follow_at_once(app: ost.App):
     def flow(ctx: ost.OrchestrationContext) -> Flow:
         yield ctx.call_activity("a", retry=ost.RetryPolicy(2, 0))
 
-    history = [*begin(app, flow), scheduled(0, "a"), failed(0, ValueError())]
+    history: list[Event] = [*begin(app, flow), scheduled(0, "a"), failed(0, ValueError())]
     assert replay(app.registry, history) == [
         ScheduleTask(task_id=1, name="a", input="null", attempt=2, first_id=0)
     ]
@@ -189,7 +195,7 @@ def test_no_attempt_follows_once_the_total_timeout_has_passed_when_a_failure_arr
     def flow(ctx: ost.OrchestrationContext) -> Flow:
         yield ctx.call_activity("a", retry=ost.RetryPolicy(9, 10, timeout=60))
 
-    first = [*begin(app, flow), scheduled(0, "a")]
+    first: list[Event] = [*begin(app, flow), scheduled(0, "a")]
     assert replay(app.registry, [*first, turn(59), failed(0, ValueError())]) == [
         CreateTimer(task_id=1, due=at(69))
     ]
@@ -200,7 +206,7 @@ def test_only_matching_failures_are_retried(app: ost.App):
     def flow(ctx: ost.OrchestrationContext) -> Flow:
         yield ctx.call_activity("a", retry=ost.RetryPolicy(9, retry_on=OSError))
 
-    first = [*begin(app, flow), scheduled(0, "a")]
+    first: list[Event] = [*begin(app, flow), scheduled(0, "a")]
     assert replay(app.registry, [*first, failed(0, ConnectionError())]) != []
     assert isinstance(outcome_of(app.registry, [*first, failed(0, ValueError())]), Failed)
 
@@ -215,7 +221,7 @@ def test_a_retry_predicate_that_raises_fails_the_task_with_its_error(app: ost.Ap
         except ZeroDivisionError:
             return "caught"
 
-    history = [*begin(app, flow), scheduled(0, "a"), failed(0, ValueError())]
+    history: list[Event] = [*begin(app, flow), scheduled(0, "a"), failed(0, ValueError())]
     assert output(app, history) == "caught"
 
 
@@ -226,7 +232,7 @@ def test_jitter_hashes_the_execution_the_first_task_and_the_attempt(app: ost.App
         yield ctx.call_activity("b")
         yield ctx.call_activity("a", retry=policy)
 
-    history = [*begin(app, flow), scheduled(0, "b"), completed(0), scheduled(1, "a")]
+    history: list[Event] = [*begin(app, flow), scheduled(0, "b"), completed(0), scheduled(1, "a")]
     [action] = replay(app.registry, [*history, failed(1, ValueError())])
     assert isinstance(action, CreateTimer)
     delay = policy.next_delay(1, 0, "e:1")
@@ -260,7 +266,7 @@ def test_a_childs_default_id_is_that_of_the_execution_and_the_task(app: ost.App)
         yield ctx.call_activity("a")
         return (yield ctx.call_sub_orchestrator("kid", 1))
 
-    history = [*begin(app, flow), scheduled(0, "a"), completed(0)]
+    history: list[Event] = [*begin(app, flow), scheduled(0, "a"), completed(0)]
     assert replay(app.registry, history) == [
         CreateSubOrchestration(task_id=1, name="kid", instance_id="e:1", input="1")
     ]
@@ -331,7 +337,7 @@ def test_a_timer_that_has_fired_cannot_be_cancelled(app: ost.App):
         except ValueError as error:
             return str(error)
 
-    history = [*begin(app, flow), timer(0, 3600), fired(0, 3600)]
+    history: list[Event] = [*begin(app, flow), timer(0, 3600), fired(0, 3600)]
     assert output(app, history) == "Cannot cancel a completed task."
 
 
@@ -379,7 +385,14 @@ def test_a_wait_that_times_out_raises_and_is_withdrawn(app: ost.App):
             late = yield ctx.wait_for_external_event("go")
             return [error.failure.message, late]
 
-    history = [*begin(app, flow), timer(0, 60), turn(60), fired(0, 60), turn(70), raised("go", 5)]
+    history: list[Event] = [
+        *begin(app, flow),
+        timer(0, 60),
+        turn(60),
+        fired(0, 60),
+        turn(70),
+        raised("go", 5),
+    ]
     assert output(app, history) == ["no event 'go' came by 2026-03-01T12:01:00+00:00", 5]
 
 
@@ -388,7 +401,7 @@ def test_a_wait_for_an_event_that_came_early_takes_no_timer(app: ost.App):
         yield ctx.call_activity("a")
         return (yield ctx.wait_for_external_event("go", timeout=60))
 
-    history = [*begin(app, flow), scheduled(0, "a"), raised("go", 1), raised("go", 2)]
+    history: list[Event] = [*begin(app, flow), scheduled(0, "a"), raised("go", 1), raised("go", 2)]
     assert replay(app.registry, [*history, completed(0)]) == ends(Completed("1"))
 
 
@@ -464,7 +477,12 @@ def test_all_of_children_that_are_done_already_raises_the_first_failure_of_histo
         yield ctx.call_activity("c")
         yield ctx.task_all([a, b])
 
-    history = [*begin(app, flow), scheduled(0, "a"), scheduled(1, "b"), scheduled(2, "c")]
+    history: list[Event] = [
+        *begin(app, flow),
+        scheduled(0, "a"),
+        scheduled(1, "b"),
+        scheduled(2, "c"),
+    ]
     history += [failed(1, ValueError("first")), failed(0, ValueError("second")), completed(2)]
     outcome = outcome_of(app.registry, history)
     assert isinstance(outcome, Failed)
@@ -487,7 +505,7 @@ def test_any_gives_the_first_to_finish_failed_or_not(app: ost.App):
         winner = yield ctx.task_any([a, b])
         return [winner is b, winner.is_faulted]
 
-    first = [*begin(app, flow), scheduled(0, "a"), scheduled(1, "b")]
+    first: list[Event] = [*begin(app, flow), scheduled(0, "a"), scheduled(1, "b")]
     assert output(app, [*first, failed(1, ValueError())]) == [True, True]
     assert output(app, [*first, completed(0), completed(1)]) == [False, False]
 
@@ -498,7 +516,13 @@ def test_any_of_tasks_that_are_done_already_gives_the_first_of_history(app: ost.
         yield ctx.task_all([a, b])
         return (yield ctx.task_any([a, b])) is b
 
-    history = [*begin(app, flow), scheduled(0, "a"), scheduled(1, "b"), completed(1), completed(0)]
+    history: list[Event] = [
+        *begin(app, flow),
+        scheduled(0, "a"),
+        scheduled(1, "b"),
+        completed(1),
+        completed(0),
+    ]
     assert output(app, history) is True
 
 
@@ -531,7 +555,13 @@ def test_a_loser_that_finishes_later_disturbs_nothing(app: ost.App):
         yield b
         return (yield group) is a
 
-    history = [*begin(app, flow), scheduled(0, "a"), scheduled(1, "b"), completed(0), completed(1)]
+    history: list[Event] = [
+        *begin(app, flow),
+        scheduled(0, "a"),
+        scheduled(1, "b"),
+        completed(0),
+        completed(1),
+    ]
     assert output(app, history) is True
 
 

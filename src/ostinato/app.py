@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
+from ostinato.arguments import count, optional_text, seconds, text
 from ostinato.definitions import (
     DEFAULT_PAYLOAD_LIMIT,
     HTTP_ACTIVITY,
@@ -20,7 +22,6 @@ from ostinato.definitions import (
 from ostinato.errors import RegistrationError
 from ostinato.failures import dotted_name
 from ostinato.retry import RetryOptions, RetryPolicy, as_policy
-from ostinato.times import seconds
 from ostinato.triggers import Trigger
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,18 +91,20 @@ class App:
             self._check_activity(function)
             if isolation not in ("thread", "process"):
                 raise RegistrationError(f"isolation is 'thread' or 'process', not {isolation!r}")
-            if max_concurrency is not None and max_concurrency < 1:
-                raise RegistrationError(
-                    f"max_concurrency is {max_concurrency}; it must be 1 or more"
+            with _registering():
+                at_a_time = (
+                    None if max_concurrency is None else count(max_concurrency, "max_concurrency")
                 )
+                allowed = None if timeout is None else seconds(timeout, "timeout")
+                policy = None if retry is None else as_policy(retry)
             self.registry.add_activity(
                 ActivityDefinition(
                     name=_name(function, name),
                     fn=function,
-                    retry=None if retry is None else as_policy(retry),
-                    timeout=None if timeout is None else seconds(timeout, "timeout"),
+                    retry=policy,
+                    timeout=allowed,
                     isolation=isolation,
-                    max_concurrency=max_concurrency,
+                    max_concurrency=at_a_time,
                 )
             )
             self._declare(raises)
@@ -157,9 +160,9 @@ class App:
                     "yield the tasks it waits for (an activity is declared with @app.activity)"
                 )
             orchestrator_signature(function)
-            if version == "":
-                raise RegistrationError("version is empty; leave it out, or give it a name")
-            kept = None if purge_after is None else seconds(purge_after, "purge_after")
+            with _registering():
+                optional_text(version, "version")
+                kept = None if purge_after is None else seconds(purge_after, "purge_after")
             self.registry.add_orchestration(
                 OrchestrationDefinition(
                     name=_name(function, name),
@@ -176,12 +179,16 @@ class App:
 
     def foreign_activity(self, name: str) -> str:
         """Declare an activity that another application performs; return its name to call."""
-        self.registry.add_activity(ActivityDefinition(name=name, fn=None))
+        with _registering():
+            self.registry.add_activity(ActivityDefinition(name=text(name, "name"), fn=None))
         return name
 
     def foreign_orchestration(self, name: str) -> str:
         """Declare an orchestration that another application runs; return its name to call."""
-        self.registry.add_orchestration(OrchestrationDefinition(name=name, fn=None))
+        with _registering():
+            self.registry.add_orchestration(
+                OrchestrationDefinition(name=text(name, "name"), fn=None)
+            )
         return name
 
     def include(self, other: App) -> None:
@@ -197,8 +204,8 @@ class App:
             self.registry.add_orchestration(orchestration)
         self.registry.exceptions.update(other.registry.exceptions)
 
-    def _declare(self, raises: Iterable[type[Exception]]) -> None:
-        for cls in raises:
+    def _declare(self, raises: Iterable[type[Exception]] | type[Exception]) -> None:
+        for cls in (raises,) if isinstance(raises, type) else raises:
             declared: object = cls
             if not isinstance(declared, type) or not issubclass(declared, Exception):
                 raise RegistrationError(f"raises takes Exception classes, not {declared!r}")
@@ -218,6 +225,17 @@ class App:
                 "its result (an orchestrator is declared with @app.orchestration)"
             )
         activity_signature(function)
+
+
+@contextmanager
+def _registering() -> Iterator[None]:
+    """Raise `RegistrationError` for arguments of the wrong type or value."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise (
+            error if isinstance(error, RegistrationError) else RegistrationError(str(error))
+        ) from None
 
 
 def _make_request(request: Any) -> Any:

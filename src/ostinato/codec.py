@@ -36,8 +36,8 @@ def encode(value: Any, what: Label, limit: int | None = None) -> str:
     """
     try:
         data = _to_json(value)
-    except Exception as error:
-        raise CodecError(f"{_said(what)} {_objection(value)}") from error
+    except Exception:
+        raise CodecError(f"{_said(what)} {_objection(value)}") from None
     if b"null" in data and value is not None:
         _refuse_nan(value, what)
     if limit is not None and len(data) > limit:

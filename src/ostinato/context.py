@@ -12,7 +12,9 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from ostinato import arguments
 from ostinato.actions import ContinuedAsNew, CreateSubOrchestration, SendEvent
+from ostinato.arguments import as_utc, seconds
 from ostinato.codec import decode, encode
 from ostinato.errors import PayloadTooLargeError, UnsupportedError
 from ostinato.execution import Execution
@@ -30,7 +32,6 @@ from ostinato.tasks import (
     Task,
     TimerTask,
 )
-from ostinato.times import as_utc, seconds
 
 if TYPE_CHECKING:
     import logging
@@ -237,14 +238,14 @@ class OrchestrationContext:
         definition = registry.activity(name)
         if definition is None:
             known = [d.name for d in registry.activities()]
-            execution.refuse_name("activity", name, known)
+            execution.refuse_name("activity", name, known, frame)
             return NeverTask(execution)
         task: ActivityTask[Any] = ActivityTask(
             execution,
             definition.signature.return_type if expected_type is None else expected_type,
             definition.name,
             encode(value, definition.input_label, registry.payload_limit),
-            definition.retry if retry is None else retry,
+            definition.retry if retry is None else as_policy(retry),
             definition.timeout if timeout is None else seconds(timeout, "timeout"),
         )
         task._code = frame.f_code
@@ -301,13 +302,15 @@ class OrchestrationContext:
             ValueError: ``max_concurrency`` is less than 1.
             CodecError: An item cannot be written as JSON.
         """
-        if max_concurrency is not None and max_concurrency < 1:
-            raise ValueError(f"max_concurrency is {max_concurrency}; it must be 1 or more")
+        if max_concurrency is not None:
+            arguments.count(max_concurrency, "max_concurrency")
         execution = self._execution
         registry = execution.registry
         definition = registry.activity(fn)
         if definition is None:
-            execution.refuse_name("activity", fn, [d.name for d in registry.activities()])
+            execution.refuse_name(
+                "activity", fn, [d.name for d in registry.activities()], sys._getframe(1)
+            )
             return NeverTask(execution)
         frame = sys._getframe(1)
         code, instruction = frame.f_code, frame.f_lasti
@@ -315,7 +318,7 @@ class OrchestrationContext:
         texts = [encode(item, label, limit) for item in items]
         group = None if max_concurrency is None else execution.next_id
         result_type = definition.signature.return_type
-        policy = definition.retry if retry is None else retry
+        policy = definition.retry if retry is None else as_policy(retry)
         allowed = definition.timeout if timeout is None else seconds(timeout, "timeout")
         tasks: list[Task[Any]] = []
         for text in texts:
@@ -418,7 +421,7 @@ class OrchestrationContext:
         registry = execution.registry
         definition = registry.orchestration(name, version)
         if definition is None:
-            self._refuse_orchestration(name, version)
+            self._refuse_orchestration(name, version, frame)
             return NeverTask(execution)
         if instance_id is not None:
             validate_instance_id(instance_id)
@@ -427,15 +430,15 @@ class OrchestrationContext:
             definition.signature.return_type if expected_type is None else expected_type,
             definition.name,
             encode(value, definition.input_label, registry.payload_limit),
-            retry,
+            None if retry is None else as_policy(retry),
             instance_id,
-            version,
+            arguments.optional_text(version, "version"),
         )
         task._code = frame.f_code
         task._instruction = frame.f_lasti
         return task
 
-    def _refuse_orchestration(self, name: Name, version: str | None) -> None:
+    def _refuse_orchestration(self, name: Name, version: str | None, frame: FrameType) -> None:
         registry = self._execution.registry
         shown = registry.name_of(name)
         if version is not None and registry.orchestration(name) is not None:
@@ -445,7 +448,7 @@ class OrchestrationContext:
             )
             return
         known = sorted({d.name for d in registry.orchestrations()})
-        self._execution.refuse_name("orchestration", name, known)
+        self._execution.refuse_name("orchestration", name, known, frame)
 
     def start_orchestration(
         self,
@@ -466,7 +469,7 @@ class OrchestrationContext:
         execution = self._execution
         definition = execution.registry.orchestration(name, version)
         if definition is None:
-            self._refuse_orchestration(name, version)
+            self._refuse_orchestration(name, version, sys._getframe(1))
             return instance_id or ""
         if instance_id is not None:
             validate_instance_id(instance_id)
@@ -494,6 +497,7 @@ class OrchestrationContext:
         """
         execution = self._execution
         validate_instance_id(instance_id)
+        arguments.text(name, "name of an event")
         text = encode(data, f"data of event {name!r}", execution.registry.payload_limit)
         task_id = execution.take_id()
         self._one_way(
@@ -579,7 +583,8 @@ class OrchestrationContext:
             due = as_utc(fire_at)
         else:
             raise TypeError(
-                f"create_timer takes a datetime or a timedelta, not {type(fire_at).__name__}"
+                f"create_timer takes a datetime or a timedelta, not {type(fire_at).__name__}; "
+                "for seconds pass timedelta(seconds=...)"
             )
         return self._at(TimerTask(self._execution, due), sys._getframe(1))
 
@@ -599,6 +604,7 @@ class OrchestrationContext:
         Of several waiters the newest takes the next event. With ``timeout`` (seconds) the
         wait fails with TimeoutError, and an event that comes later is kept.
         """
+        arguments.text(name, "name of an event")
         allowed = None if timeout is None else timedelta(seconds=seconds(timeout, "timeout"))
         task: EventTask[Any] = EventTask(
             self._execution, Any if expected_type is None else expected_type, name, allowed
@@ -621,14 +627,16 @@ class OrchestrationContext:
         stays, unless told.
 
         Raises:
-            CodecError: The input cannot be written as JSON.
+            CodecError: The input cannot be written as JSON, or does not fit the annotation.
         """
         execution = self._execution
-        text = encode(
-            input_, f"input of orchestration {self.name!r}", execution.registry.payload_limit
-        )
+        label = f"input of orchestration {self.name!r}"
+        text = encode(input_, label, execution.registry.payload_limit)
+        definition = execution.registry.orchestration(self.name, version or execution.version)
+        if definition is not None and definition.signature.takes_input:
+            decode(text, definition.signature.input_type, label)
         if version is not None and execution.registry.orchestration(self.name, version) is None:
-            self._refuse_orchestration(self.name, version)
+            self._refuse_orchestration(self.name, version, sys._getframe(1))
         if not keep_events:
             execution.buffered.clear()
         execution.continuation = ContinuedAsNew(
@@ -757,7 +765,7 @@ def _tasks(given: Iterable[Task[Any]], call: str) -> list[Task[Any]]:
     for task in tasks:
         if not isinstance(task, Task):
             raise TypeError(
-                f"{call} takes tasks, but one of these is a {type(task).__name__}; "
+                f"{call} takes tasks, but one of these is {type(task).__name__}; "
                 "give it what ctx.call_activity and the like return"
             )
     return tasks

@@ -47,6 +47,8 @@ class TaskFailedError(OstinatoError):
 
     def __str__(self) -> str:
         failure = self.failure
+        if type(self) is not TaskFailedError:  # it is the original class, and reads like it
+            return failure.message
         text = f"{failure.type}: {failure.message}" if failure.message else failure.type
         if failure.task is None:
             return text

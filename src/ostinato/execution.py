@@ -15,7 +15,7 @@ from ostinato.events import Event, EventRaised, Parent
 from ostinato.failures import Failure
 
 if TYPE_CHECKING:
-    from types import CodeType
+    from types import CodeType, FrameType
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -168,14 +168,23 @@ class Execution:
             self.refused_at = self.next_id
             self.fatal = Failure(type=kind, message=message, bases=(f"ostinato.errors.{kind}",))
 
-    def refuse_name(self, what: str, name: Name, known: list[str]) -> None:
+    def refuse_name(
+        self, what: str, name: Name, known: list[str], frame: FrameType | None = None
+    ) -> None:
         """Fail the execution because the application has no such function."""
+        from difflib import get_close_matches  # not needed until someone errs
+
         shown = self.registry.name_of(name)
-        others = f"; it has {', '.join(sorted(known)[:20])}" if known else ""
+        near = get_close_matches(shown, known, n=1)
+        others = sorted(other for other in known if not other.startswith("ostinato."))
+        hint = (
+            f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(others[:20]) or 'none'}"
+        )
+        where = "" if frame is None else f" (asked for at {Site(frame.f_code, frame.f_lasti)})"
         self.refuse(
             "UnknownNameError",
-            f"{what} {shown!r} is not in the application{others}. Register it, "
-            f"or declare it with app.foreign_{what.split()[0]}({shown!r}), then rewind",
+            f"{what} {shown!r} is not in the application{where}; {hint}. Register it, "
+            f"or declare it with app.foreign_{what}({shown!r}), then rewind",
         )
 
     def raise_event(self, event: EventRaised) -> None:

@@ -10,6 +10,7 @@ import binascii
 import builtins
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
@@ -37,6 +38,8 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Dotted names of the class and its bases up to Exception, most derived first."""
     args: str | None = None
     """The exception's arguments as a JSON array, where they can be written so."""
+    attributes: str | None = None
+    """The public attributes that its class gave it, as a JSON object; those that can be written."""
     cause: Failure | None = None
     task: str | None = None
     """The activity or orchestration that failed."""
@@ -127,13 +130,14 @@ def _describe(error: BaseException, chain: Sequence[BaseException]) -> Failure:
     inner = getattr(error, "failure", None) if isinstance(error, TaskFailedError) else None
     if isinstance(inner, Failure):
         cause = _cut(inner, DEPTH_LIMIT - 1)
-        return Failure(inner.type, inner.message, _traceback(error), inner.bases, inner.args, cause)
+        return msgspec.structs.replace(inner, traceback=_traceback(error), cause=cause)
     return Failure(
         type=_clean(type(error).__name__),
         message=_message(error),
         traceback=_traceback(error),
         bases=_bases(type(error)),
         args=_arguments(error),
+        attributes=_attributes(error),
         cause=_cut(_describe(chain[0], chain[1:]), DEPTH_LIMIT - 1) if chain else None,
     )
 
@@ -176,7 +180,7 @@ def _users_part(error: BaseException) -> TracebackType | None:
     part = error.__traceback__
     while part is not None and part.tb_frame.f_globals.get("__package__") in _OUR_PACKAGES:
         part = part.tb_next
-    return part or error.__traceback__
+    return part
 
 
 def _arguments(error: BaseException) -> str | None:
@@ -189,6 +193,21 @@ def _arguments(error: BaseException) -> str | None:
         return text.decode() if faithful and len(text) <= ARGS_LIMIT else None
     except Exception:
         return None
+
+
+def _attributes(error: BaseException) -> str | None:
+    """The public attributes as JSON, or None where there are none or they are too much."""
+    found = {k: v for k, v in vars(error).items() if not k.startswith("_")}
+    written: dict[str, msgspec.Raw] = {}
+    for name, value in found.items():
+        try:
+            data = msgspec.json.encode(value)
+        except Exception:  # an open connection, say
+            continue
+        if b"null" not in data or msgspec.json.decode(data) == value:
+            written[name] = msgspec.Raw(data)
+    data = msgspec.json.encode(written)
+    return data.decode() if written and len(data) <= ARGS_LIMIT else None
 
 
 def _os_arguments(error: OSError) -> list[Any]:
@@ -260,6 +279,9 @@ def _instance(cls: type[TaskFailedError], failure: Failure) -> TaskFailedError:
         builtin.__init__(error, *_native(builtin, arguments))
     except TypeError:  # arguments that are not the builtin's own
         _assign(error, "args", arguments)
+    for name, value in _decoded_attributes(failure).items():
+        with suppress(Exception):  # a property, or a slot of another kind
+            _assign(error, name, value)
     _assign(error, "failure", failure)
     return error
 
@@ -270,6 +292,15 @@ def _native(builtin: type, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         encoding, data, *rest = arguments
         return (encoding, binascii.a2b_base64(data), *rest)
     return arguments
+
+
+def _decoded_attributes(failure: Failure) -> dict[str, Any]:
+    if failure.attributes is None:
+        return {}
+    try:
+        return msgspec.json.decode(failure.attributes, type=dict[str, Any])
+    except msgspec.MsgspecError:  # written by another host
+        return {}
 
 
 def _decoded(failure: Failure) -> tuple[Any, ...]:

@@ -46,7 +46,8 @@ from ostinato.tasks import Attempts, Group, HostTask, SubOrchestrationTask, Task
 PARENT_ENDED = "parent ended"
 """Reason with which open children end."""
 
-_CLOSE_ATTEMPTS = 100
+_CLOSE_ATTEMPTS = 1000
+"""Closing takes one for each helper, and one more for each yield in a ``finally``."""
 
 
 def replay(registry: Registry, history: Sequence[Event]) -> list[Action]:
@@ -221,14 +222,14 @@ class Orchestration:
         if generator is None:
             return
         self._context._execution = self._state.corpse()
-        for _ in range(_CLOSE_ATTEMPTS):  # each yield in a finally refuses one close()
+        for _ in range(_CLOSE_ATTEMPTS):
+            innermost = _innermost(generator)  # closing a caller would abandon it where it refuses
             try:
-                generator.close()
-            except RuntimeError:
+                innermost.close()
+            except BaseException:  # it yields in a finally, or the user's cleanup failed
                 continue
-            except BaseException:  # the user's cleanup failed, in a run that is given up
+            if innermost is generator:
                 return
-            return
 
     # Applying events
 
@@ -275,11 +276,7 @@ class Orchestration:
                 self._mismatch(event, None)
             case ev.ContinueAsNew() | ev.ExecutionCompleted():
                 self._reported = self._outcome is not None
-            case (
-                ev.ExecutionRewound()
-                | ev.EntityOperationCompleted()
-                | ev.EntityOperationFailed()
-            ):
+            case ev.ExecutionRewound() | ev.EntityOperationCompleted() | ev.EntityOperationFailed():
                 pass
             case _:
                 assert_never(event)
@@ -442,8 +439,6 @@ class Orchestration:
                     return
         except StopIteration as stop:
             self._returned(stop.value)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # sys.exit() in an orchestrator fails it, not its host
             if state.fatal is None:
                 self._fail(error)
@@ -585,20 +580,24 @@ def _not_a_task(yielded: object) -> TypeError:
         if isinstance(yielded, (list, tuple, set))
         else "yield what ctx.call_activity, ctx.create_timer and the like return"
     )
-    return TypeError(f"an orchestrator yields tasks, but this one yielded a {kind}; {mend}")
+    return TypeError(f"an orchestrator yields tasks, but this one yielded {kind}; {mend}")
 
 
-def _line_of(generator: Generator[Any, Any, Any]) -> str:
-    """Where a generator is suspended, following ``yield from``."""
+def _innermost(generator: Generator[Any, Any, Any]) -> Any:
+    """The user's generator that is suspended at a yield of its own, following ``yield from``."""
     inner: Any = generator
     while (
         isinstance(getattr(inner, "gi_yieldfrom", None), Generator)
         and getattr(inner.gi_yieldfrom, "gi_frame", None) is not None
+        and inner.gi_yieldfrom.gi_code.co_qualname != "Task.__iter__"
     ):
-        if inner.gi_yieldfrom.gi_code.co_qualname == "Task.__iter__":
-            break
         inner = inner.gi_yieldfrom
-    frame = inner.gi_frame
+    return inner
+
+
+def _line_of(generator: Generator[Any, Any, Any]) -> str:
+    """Where a generator is suspended."""
+    frame = _innermost(generator).gi_frame
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "its end"
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -140,7 +141,8 @@ def expected(kind: str, size: int) -> Any:
 
 def work(path: str) -> None:
     """Execute the hub until the other end of the standard input is closed."""
-    with ost.local.LocalHost(app, path, max_crashes=NEVER, poll_interval=0.02):
+    with ost.local.LocalHost(app, path, max_crashes=NEVER, poll_interval=0.02) as host:
+        print("recovered", host.recovered, file=sys.stderr, flush=True)
         print("ready", flush=True)
         sys.stdin.read()
 
@@ -163,7 +165,7 @@ class Report:
     history: int = 0
     """Events in the histories of the last generations."""
     recovered: int = 0
-    """Activities that were found running in the notes of a killed host."""
+    """Instances that were found unfinished when a host started, in all."""
     seconds: float = 0.0
     violations: list[str] = field(default_factory=list[str])
 
@@ -174,7 +176,7 @@ class Report:
             f"{self.instances.total()} instances completed: {kinds}",
             f"{self.events} events sent, {self.repeated} of them again",
             f"{self.history} events in histories, {self.activities} activity attempts",
-            f"{self.recovered} activities were running at a kill, and ran again",
+            f"{self.recovered} times an instance was found unfinished at a start, and went on",
             f"{len(self.violations)} violations",
             *self.violations,
         ]
@@ -236,6 +238,7 @@ def run(path: Path, kills: int, seed: int) -> Report:
     report = Report()
     began = time.monotonic()
     log = path.with_suffix(".log")
+    SqliteStore(path).close()
     with log.open("w") as errors, ost.local.connect(path, app) as hub:
         load = Load(hub.client, random, report)
         for _ in range(kills):
@@ -294,7 +297,7 @@ def _compare(client: Client, load: Load, report: Report) -> None:
 
 def _inspect(path: Path, log: str, report: Report) -> None:
     """Look at the histories, and for what is left over."""
-    report.recovered = log.count("was running when the process died")
+    report.recovered = sum(map(int, re.findall(r"^recovered (\d+)$", log, re.MULTILINE)))
     if "Traceback" in log:
         report.violations.append(f"the engine failed: {log[log.index('Traceback') :][:2000]}")
     with closing(SqliteStore(path)) as store:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from ostinato.client import Query, RuntimeStatus, Start
 from ostinato.errors import OstinatoError, StoreError
 from ostinato.local.engine import Command
 from ostinato.local.sqlite import SqliteStore
-from ostinato.local.store import Message
+from ostinato.local.store import Change, Message
 from ostinato.testing import ManualClock
+from ostinato.testing.crashes import CrashingStore
 from tests.local import process_activities
 from tests.local.conftest import Hub
 
@@ -298,9 +299,17 @@ def await_queued(host: ost.local.LocalHost, count: int) -> None:
 
 def test_what_cannot_be_stored_harms_only_its_own_command(file_hub: Hub):
     gate = Gate()
-    app = calling(gate.hold)
+    app = ost.App("two")
+    app.activity(name="work")(gate.hold)
+
+    @app.orchestration
+    def both(ctx: ost.OrchestrationContext):
+        done = yield ctx.call_activity("work")
+        yield ctx.wait_for_external_event("go")
+        return done
+
     host = file_hub.open(app)
-    instance_id = host.client.start("calls")
+    instance_id = host.client.start("both")
     assert gate.began.wait(PATIENCE)
     with holding(host):
         gate.go_on.set()
@@ -308,32 +317,48 @@ def test_what_cannot_be_stored_harms_only_its_own_command(file_hub: Hub):
         thread.start()
         await_queued(host, 2)
     thread.join(PATIENCE)
+    host.client.raise_event(instance_id, "go")
     assert host.client.wait(instance_id, PATIENCE).output == 1
 
 
-def test_an_instance_that_asks_for_what_cannot_be_stored_fails_alone(file_hub: Hub):
+class PickyStore(CrashingStore):
+    """A store that cannot hold the sending of an event called "odd"."""
+
+    def commit(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if any(
+                isinstance(event, ev.EventSent) and event.name == "odd" for event in change.events
+            ):
+                raise ValueError("odd")
+        super().commit(changes)
+
+
+def test_an_instance_whose_turn_cannot_be_stored_fails_alone(hub: Hub):
     app = waiting()
 
     @app.orchestration
-    def sends_nonsense(ctx: ost.OrchestrationContext, wait: bool):
+    def sends_odd(ctx: ost.OrchestrationContext, wait: bool):
         if wait:
             yield ctx.create_timer(HOUR)
         else:
             yield ctx.wait_for_external_event("go")
-        ctx.send_event("somebody", "\ud800")
+        ctx.send_event("somebody", "odd")
         yield ctx.wait_for_external_event("never")
 
-    host = file_hub.open(app)
-    sleeper = host.client.start("sleeps")
-    bad = host.client.start("sends_nonsense", True)
-    worse = host.client.start("sends_nonsense", False)
-    with pytest.raises(OstinatoError):
-        host.client.raise_event(worse, "go")
-    file_hub.clock.advance(HOUR)
-    host.settle()
-    assert host.client.get_status(sleeper).output == 3600.0
-    assert host.client.get_status(bad).runtime_status is RuntimeStatus.FAILED
-    assert host.client.get_status(worse).runtime_status is RuntimeStatus.RUNNING
+    host = ost.local.LocalHost(app, store=PickyStore(hub.store()), clock=hub.clock)
+    with host:
+        sleepers = [host.client.start("sleeps") for _ in range(2)]
+        bad = host.client.start("sends_odd", True)
+        worse = host.client.start("sends_odd", False)
+        with pytest.raises(OstinatoError, match="cannot be written: odd"):
+            host.client.raise_event(worse, "go")
+        hub.clock.advance(HOUR)
+        host.settle()
+        assert [host.client.get_status(one).output for one in sleepers] == [3600.0] * 2
+        assert host.client.get_status(worse).runtime_status is RuntimeStatus.RUNNING
+        failure = host.client.get_status(bad).failure
+        assert failure is not None
+        assert (failure.type, failure.message) == ("ValueError", "odd")
 
 
 def raise_nonsense(host: ost.local.LocalHost, instance_id: str) -> None:

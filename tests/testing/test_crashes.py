@@ -155,7 +155,9 @@ SCENARIOS = {
     "events from an instance": gathering,
     "generations": in_rounds,
     "ends from outside": terminating,
-    "a later start": starting("chain", 1, start_at=ost.testing.ManualClock().now() + timedelta(seconds=60)),
+    "a later start": starting(
+        "chain", 1, start_at=ost.testing.ManualClock().now() + timedelta(seconds=60)
+    ),
     "an instance that is forgotten": starting("forgotten"),
 }
 

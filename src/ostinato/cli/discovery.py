@@ -103,12 +103,16 @@ def _import(name: str, folder: Path) -> ModuleType:
         raise UsageError(_import_failure(name, error)) from error
 
 
+OURS = str(Path(ost.__file__).parent)
+"""Where the user's mistakes are found, but never made."""
+
+
 def _import_failure(name: str, error: BaseException) -> str:
     """Say what was raised and the user's line that did it."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and frame.filename != __file__
+        if "importlib" not in frame.filename and not frame.filename.startswith(OURS)
     ]
     if isinstance(error, SyntaxError) and error.filename:
         where = f"\n  {error.filename}:{error.lineno}: {(error.text or '').strip()}"

@@ -55,6 +55,7 @@ class Live:
             BarColumn(bar_width=32),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} done"),
             TextColumn("[yellow]{task.fields[retried]:,} retried"),
+            TextColumn("[red]{task.fields[failed]}"),
             _Rate(),
             TimeElapsedColumn(),
             console=console,
@@ -81,14 +82,17 @@ class Live:
         """Bring the bars up to date."""
         for name, counts in progress.by_activity.items():
             calls = counts.scheduled - counts.retried
+            lost = max(0, counts.failed - counts.retried)  # a pause before a retry counts as one
+            state = {
+                "total": calls,
+                "completed": counts.completed + lost,
+                "retried": counts.retried,
+                "failed": f"{lost:,} failed" if lost else "",
+            }
             if name not in self._rows:
                 # Work of an earlier run counts as done, but not towards the rate.
-                self._rows[name] = self._bars.add_task(
-                    escape(name), total=calls, completed=counts.completed, retried=counts.retried
-                )
-            self._bars.update(
-                self._rows[name], total=calls, completed=counts.completed, retried=counts.retried
-            )
+                self._rows[name] = self._bars.add_task(escape(name), **state)
+            self._bars.update(self._rows[name], **state)
 
 
 class _Rate(ProgressColumn):

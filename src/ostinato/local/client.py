@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import msgspec
 
+from ostinato import arguments
 from ostinato import events as ev
-from ostinato.client import IfExists, InstanceStatus, Page, Query, Start
+from ostinato.arguments import as_utc
+from ostinato.client import IfExists, InstanceStatus, Page, Query, RuntimeStatus, Start
 from ostinato.codec import decode, encode
 from ostinato.definitions import Registry
 from ostinato.errors import UnknownNameError
@@ -22,7 +24,6 @@ from ostinato.local.clock import Clock
 from ostinato.local.cycle import new_execution_id
 from ostinato.local.gateway import Gateway, check_finished, not_found
 from ostinato.local.store import Instance, Message, Store
-from ostinato.times import as_utc
 
 _PURGE_PAGE = 500
 
@@ -82,7 +83,6 @@ class LocalClient:
             raise ValueError(
                 f"if_exists is 'reject', 'attach' or 'replace_finished', not {start.if_exists!r}"
             )
-        encode(start.tags, "tags")
         chosen = start.instance_id
         return ExecutionStarted(
             at=self._clock.now(),
@@ -91,8 +91,8 @@ class LocalClient:
             name=name,
             input=text,
             version=version,
-            tags=dict(start.tags) if start.tags else None,
-            start_at=None if start.start_at is None else as_utc(start.start_at),
+            tags=arguments.tags(start.tags),
+            start_at=None if start.start_at is None else as_utc(start.start_at, "start_at"),
         )
 
     def _checked(self, start: Start) -> tuple[str, str | None, str]:
@@ -100,7 +100,12 @@ class LocalClient:
         registry = self._registry
         if registry is None:
             name = start.name if isinstance(start.name, str) else start.name.__name__
-            return name, start.version, encode(start.input, f"input of orchestration {name!r}")
+            version = arguments.optional_text(start.version, "version")
+            return (
+                arguments.text(name, "name"),
+                version,
+                encode(start.input, f"input of orchestration {name!r}"),
+            )
         definition = registry.orchestration(start.name, start.version)
         if definition is None:
             raise UnknownNameError(_unknown(registry, start))
@@ -119,7 +124,7 @@ class LocalClient:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             head = self._head(instance_id)
-            if head.status.is_finished:
+            if head.status.is_finished and not self._is_reviving(head):
                 return self._status(head)
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -129,38 +134,48 @@ class LocalClient:
                 )
             self._gateway.await_end(instance_id, left)
 
+    def _is_reviving(self, head: Instance) -> bool:
+        """Whether a failed instance has been asked to go on, and nobody has done so yet."""
+        return head.status is RuntimeStatus.FAILED and any(
+            isinstance(message.event, ev.ExecutionRewound)
+            for message in self._store.inbox_of(head.instance_id)
+        )
+
     def raise_event(
         self, instance_id: str, name: str, data: Any = None, *, event_id: str | None = None
     ) -> None:
         """See `Client.raise_event`."""
         limit = None if self._registry is None else self._registry.payload_limit
-        encode([name, event_id], "name and id of an event")
-        text = encode(data, f"data of event {name!r}", limit)
-        self._send(
-            instance_id,
-            ev.EventRaised(at=self._clock.now(), name=name, data=text, event_id=event_id),
+        event = ev.EventRaised(
+            at=self._clock.now(),
+            name=arguments.text(name, "name of an event"),
+            data=encode(data, f"data of event {name!r}", limit),
+            event_id=arguments.optional_text(event_id, "event_id"),
         )
+        self._send(instance_id, event)
 
     def terminate(self, instance_id: str, reason: str = "", *, cascade: bool = True) -> None:
         """See `Client.terminate`."""
-        event = ev.ExecutionTerminated(at=self._clock.now(), reason=reason, cascade=cascade)
+        why = arguments.note(reason, "reason")
+        event = ev.ExecutionTerminated(at=self._clock.now(), reason=why, cascade=bool(cascade))
         self._send(instance_id, event)
 
     def suspend(self, instance_id: str, reason: str = "") -> None:
         """See `Client.suspend`."""
-        self._send(instance_id, ev.ExecutionSuspended(at=self._clock.now(), reason=reason))
+        why = arguments.note(reason, "reason")
+        self._send(instance_id, ev.ExecutionSuspended(at=self._clock.now(), reason=why))
 
     def resume(self, instance_id: str, reason: str = "") -> None:
         """See `Client.resume`."""
-        self._send(instance_id, ev.ExecutionResumed(at=self._clock.now(), reason=reason))
+        why = arguments.note(reason, "reason")
+        self._send(instance_id, ev.ExecutionResumed(at=self._clock.now(), reason=why))
 
     def rewind(self, instance_id: str, reason: str = "") -> None:
         """See `Client.rewind`."""
-        self._send(instance_id, ev.ExecutionRewound(at=self._clock.now(), reason=reason))
+        why = arguments.note(reason, "reason")
+        self._send(instance_id, ev.ExecutionRewound(at=self._clock.now(), reason=why))
 
     def _send(self, instance_id: str, event: Event) -> None:
-        if hasattr(event, "reason"):
-            encode(event.reason, "reason")
         self._gateway.send(Message(instance_id=instance_id, event=event))
 
     def restart(self, instance_id: str, *, new_instance_id: bool | str = True) -> str:

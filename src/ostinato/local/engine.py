@@ -16,6 +16,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar, assert_never
 
@@ -144,17 +145,19 @@ class Engine:
 
     def start(self) -> int:
         """Recover what was in flight and begin; return how many instances are unfinished."""
-        for key in self.store.crashed():
-            logger.warning(
-                "activity with task id %d of instance %r was running when the process died",
-                key.task_id,
-                key.instance_id,
-            )
+        self.store.crashed()
         unfinished = sum(1 for _ in self._unfinished())
         for failure in self._flight.recover(self.store.work(), self._clock.now()):
             self._inputs.put(failure)
         self._thread.start()
+        self._take_what_came()
         return unfinished
+
+    def _take_what_came(self) -> None:
+        """Let messages that were sent while nobody executed the hub count before anyone looks."""
+        with suppress(StoreError):  # noted as trouble, and tried again
+            while self._unread and self.trouble is None:
+                self.call(lambda _: None)
 
     def call(self, prepare: Callable[[Cycle], R]) -> R:
         """Run ``prepare`` in the next cycle and return its result once that is durable.
@@ -181,7 +184,12 @@ class Engine:
         self._flight.forget(instance_id)
 
     def settle(self, timeout: float) -> bool:
-        """Wait until nothing moves without time or messages; False when it takes longer."""
+        """Wait until nothing moves without time or messages; False when it takes longer.
+
+        What other processes have sent until now counts as moving.
+        """
+        with suppress(StoreError):  # then it does not come to rest, or has been closed
+            self.call(self._look_now)
         idle = self.notices.idle()
         self.wake()
         return idle.wait(timeout)
@@ -385,6 +393,9 @@ class Engine:
             self._resume_at = time.monotonic() + self._pause
             return {}
         return stored
+
+    def _look_now(self, _: Cycle) -> None:
+        self._look_at = 0.0
 
     def _notice_others(self) -> None:
         """See, now and then, whether another process has written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import assert_never
@@ -13,6 +14,8 @@ from ostinato.local.scheduling import Work
 from ostinato.local.store import Message, WorkItem, WorkKey
 from ostinato.local.turns import Turn
 from ostinato.local.workers import ActivityWorkers
+
+logger = logging.getLogger("ostinato.local")
 
 
 class Flight:
@@ -44,11 +47,17 @@ class Flight:
         """Have what was in flight run again; return the failures of what crashed too often."""
         works: list[Work] = []
         failures: list[Message] = []
+        crashed: dict[str, int] = {}
         for item in items:
+            if item.crashes:
+                crashed[item.event.name] = crashed.get(item.event.name, 0) + 1
             if item.crashes < self._max_crashes:
                 works.append(Work.of(item))
             else:
                 failures.append(self._crashed_too_often(item, now))
+        if crashed:
+            named = ", ".join(f"{count} of {name!r}" for name, count in sorted(crashed.items()))
+            logger.warning("the process has died while these activities were running: %s", named)
         self.dispatch(works)
         return failures
 

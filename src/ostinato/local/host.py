@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ostinato.app import App
-from ostinato.errors import HubLockedError
+from ostinato.arguments import count
+from ostinato.errors import HubLockedError, StoreError
 from ostinato.local.client import LocalClient
 from ostinato.local.clock import Clock, SystemClock
 from ostinato.local.engine import Engine
@@ -69,6 +70,11 @@ class LocalHost:
         poll_interval: float = 0.1,
         shutdown_timeout: float = 5.0,
     ) -> None:
+        if not isinstance(app, App):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"LocalHost takes an App first, not {type(app).__name__} ({app!r})")
+        count(max_concurrent_activities, "max_concurrent_activities")
+        count(cache_size, "cache_size", least=0)
+        count(max_crashes, "max_crashes")
         self._shutdown_timeout = shutdown_timeout
         self._registry = app.registry
         self._store = open_store(store)
@@ -152,17 +158,14 @@ class LocalHost:
 
 
 class RemoteHub:
-    """A task hub that another process executes: read it, and send to it."""
+    """A task hub that another process executes; see `connect`."""
 
-    def __init__(
-        self, store: str | PathLike[str] | Store, app: App | None = None, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, store: str | PathLike[str] | Store, app: App | None) -> None:
         self._store = open_store(store)
-        the_clock = SystemClock() if clock is None else clock
         self.client = LocalClient(
             self._store,
             StoreGateway(self._store),
-            the_clock,
+            SystemClock(),
             None if app is None else app.registry,
         )
 
@@ -177,5 +180,18 @@ class RemoteHub:
         self._store.close()
 
 
-connect: Callable[..., RemoteHub] = RemoteHub
-"""``with ost.local.connect("ostinato.db") as hub: hub.client...``"""
+def connect(store: str | PathLike[str] | Store, app: App | None = None) -> RemoteHub:
+    """Reach a task hub that another process executes, or nobody does at the moment.
+
+    ``with ost.local.connect("ostinato.db") as hub: hub.client.raise_event(...)``
+
+    Args:
+        store: The hub's file, which has to exist.
+        app: The application; with it, names and inputs are checked when instances are started.
+
+    Raises:
+        StoreError: There is no such file, or it cannot be used.
+    """
+    if isinstance(store, (str, PathLike)) and not Path(store).is_file():
+        raise StoreError(f"there is no task hub {str(store)!r}; a LocalHost makes it")
+    return RemoteHub(store, app)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ostinato.times import as_utc, seconds
+from ostinato.arguments import as_utc, seconds
 
 
 @pytest.mark.parametrize(
