@@ -20,7 +20,7 @@ def test_a_duration_is_a_number_of_seconds_or_a_timedelta(given: Any, meant: flo
 
 @pytest.mark.parametrize("bad", [-1, -0.001, math.nan, math.inf, timedelta(seconds=-1)])
 def test_a_duration_that_is_negative_or_endless_is_refused_by_name(bad: Any):
-    with pytest.raises(ValueError, match="^timeout is .*; it must be a number of seconds, 0 or"):
+    with pytest.raises(ValueError, match=r"^timeout is .*; it must be a number of seconds, 0 or"):
         seconds(bad, "timeout")
 
 

@@ -6,18 +6,26 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from io import StringIO
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import ostinato as ost
 from ostinato.cli.commands import cli
 from ostinato.cli.discovery import USUAL, find_app
+from ostinato.cli.display import Live
+from ostinato.errors import StoreError
+from ostinato.local import ActivityProgress, Progress
 
 APP = """
 import socket
@@ -35,6 +43,11 @@ def double(number: int) -> int:
 @app.activity(raises=[SoldOut])
 def reserve(item: str) -> str:
     raise SoldOut(f"no {item} left")
+
+@app.activity
+def count(item: str) -> int:
+    with open(f"{item}.txt") as file:
+        return int(file.read())
 
 @app.activity
 def note(text: str) -> None:
@@ -58,6 +71,10 @@ def sells(ctx, item: str):
 @app.orchestration
 def waits(ctx):
     return (yield ctx.wait_for_external_event("never"))
+
+@app.orchestration
+def counts(ctx, item: str):
+    return (yield ctx.call_activity(count, item))
 
 @app.orchestration
 def gated(ctx, port: int):
@@ -179,6 +196,67 @@ def test_other_unfinished_instances_are_counted(shop: Path):
     assert "continuing 2 other instances found unfinished" in result.stderr
 
 
+# --- what the screen shows ---
+
+
+def drawn(
+    progress: Progress, *, ended: bool = True, trouble: Exception | None = None, color: bool = False
+) -> str:
+    """What is left on the screen when a run stops there."""
+    screen = StringIO()
+    system: Literal["standard"] | None = "standard" if color else None
+    console = Console(
+        file=screen, width=150, force_terminal=color, color_system=system, no_color=False
+    )
+    with Live(console) as live:
+        live.show(Progress(), ended=False, trouble=StoreError("no trouble any more"))
+        live.show(progress, ended=ended, trouble=trouble)
+    return screen.getvalue()
+
+
+def of_reserve(**counts: int) -> Progress:
+    return Progress(by_activity={"reserve": ActivityProgress(**counts)})
+
+
+def test_calls_that_failed_for_good_are_done_and_counted_in_red():
+    progress = of_reserve(scheduled=6, completed=1, failed=5, retried=3)
+    (line,) = drawn(progress).splitlines()
+    for part in ("✓ reserve", "3/3 done", "3 retries", "2 failed"):
+        assert part in line
+    assert "\x1b[31m2 failed\x1b[0m" in drawn(progress, color=True)
+
+
+def test_what_may_be_tried_again_does_not_count_as_failed():
+    told = drawn(of_reserve(scheduled=3, completed=1, failed=2, retried=1), ended=False)
+    assert "1/2 done" in told
+    assert "1 retry" in told
+    assert "failed" not in told
+
+
+def test_trouble_with_the_store_is_shown_while_it_lasts():
+    assert "the disk is full" in drawn(Progress(), trouble=StoreError("the disk is full"))
+    assert "trouble" not in drawn(of_reserve(scheduled=1))
+
+
+def test_a_run_that_stops_because_nothing_can_be_written_says_why(shop: Path):
+    run("waits", "--id", "w", "--timeout", "0")
+    with ost.local.connect("ostinato.db") as hub:
+        hub.client.raise_event("w", "never", "now")
+    with closing(sqlite3.connect("ostinato.db")) as db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON history BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+    result = run("waits", "--id", "w", "--timeout", "0", "--quiet")
+    assert result.exit_code == 4
+    assert "not finished in time: task hub" in result.stderr
+    assert "no room; nothing is lost, continue with:\n  ostinato run waits --id w" in result.stderr
+    outcome = json.loads(run("waits", "--id", "w", "--timeout", "0", "--json").stdout)
+    assert outcome["trouble"].endswith("no room")
+    with closing(sqlite3.connect("ostinato.db")) as db:
+        db.execute("DROP TRIGGER full")
+    assert run("waits", "--id", "w", "--quiet").stdout == '"now"\n'
+
+
 # --- instances that exist ---
 
 
@@ -193,6 +271,30 @@ def test_a_finished_instance_can_be_run_again(shop: Path):
     run("quadruple", "--input", "5", "--id", "q")
     result = run("quadruple", "--input", "7", "--id", "q", "--if-exists", "replace_finished")
     assert (result.exit_code, result.stdout) == (0, "28\n")
+
+
+def test_a_finished_instance_is_run_again_with_its_own_input(shop: Path):
+    again = ("--id", "q", "--if-exists", "replace_finished")
+    run("quadruple", "--input", "5", "--id", "q")
+    result = run("quadruple", *again)
+    assert (result.exit_code, result.stdout) == (0, "20\n")
+    assert "started quadruple as q" in result.stderr
+    assert refused(run("quadruple", *again, "--input", "null"), "'quadruple'", "int")
+
+
+def test_the_input_of_another_orchestration_is_not_taken_over(shop: Path):
+    run("quadruple", "--input", "5", "--id", "q")
+    assert refused(run("counts", "--id", "q", "--if-exists", "replace_finished"), "'counts'", "str")
+
+
+def test_a_rewound_instance_is_waited_for(shop: Path):
+    assert run("counts", "--input", '"hat"', "--id", "c").exit_code == 1
+    (shop / "hat.txt").write_text("3")
+    with ost.local.connect("ostinato.db") as hub:
+        hub.client.rewind("c")
+    result = run("counts", "--id", "c")
+    assert (result.exit_code, result.stdout) == (0, "3\n")
+    assert "continuing c" in result.stderr
 
 
 def test_an_existing_instance_can_be_refused(shop: Path):
@@ -220,7 +322,26 @@ def test_another_input_for_an_unfinished_instance_is_told_of(shop: Path):
         result = run("gated", "--input", "1", "--id", "g", "--timeout", "0")
         second_connection, _ = server.accept()
         second_connection.close()
-    assert "goes on with the input it was started with" in result.stderr
+    assert "not used: g goes on with the input it was started with" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
+def test_warnings_are_shown_where_progress_is_not(shop: Path, option: str):
+    run("quadruple", "--input", "1", "--id", "q")
+    assert run("quadruple", "--input", "1", "--id", "q", option).stderr == ""
+    assert run("quadruple", "--id", "q", option).stderr == ""
+    assert run("quadruple", "--input", "true", "--id", "q", option).stderr == (
+        "warning: the input given is not used: q has ended with the input it was started with\n"
+    )
+
+
+def test_a_suspended_instance_is_warned_of(shop: Path):
+    with ost.local.LocalHost(load(shop), store="ostinato.db") as host:
+        host.client.start("waits", instance_id="w")
+        host.client.suspend("w")
+        host.settle()
+    result = run("waits", "--id", "w", "--timeout", "0", "--quiet")
+    assert "w is suspended, and waits to be resumed" in result.stderr
 
 
 # --- being killed ---
@@ -244,14 +365,17 @@ def test_a_killed_run_goes_on_and_repeats_nothing_that_was_done(shop: Path):
     assert (shop / "log.txt").read_text().split() == ["first", "last"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a child on Windows")
-def test_ctrl_c_exits_with_130_and_says_how_to_go_on(shop: Path):
+@pytest.mark.skipif(os.name == "nt", reason="no signals for a child on Windows")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_end_gracefully_and_say_how_to_go_on(
+    shop: Path, number: signal.Signals, code: int
+):
     with listening() as server:
         process = spawn(
             shop, "gated", "--input", str(server.getsockname()[1]), "--id", "g", "--store", "s.db"
         )
         connection, _ = server.accept()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.stderr is not None
         told = ""
         while "stopping" not in told:
@@ -260,9 +384,26 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(shop: Path):
             told += line
         connection.close()
         rest = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "ostinato run gated --id g --store s.db" in rest
     assert "Traceback" not in told + rest
+
+
+def test_the_handler_of_sigterm_is_put_back(shop: Path):
+    def mine(number: int, frame: object) -> None:
+        raise AssertionError
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        run("quadruple", "--input", "5")
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_run_outside_the_main_thread_leaves_signals_alone(shop: Path):
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(run, "quadruple", "--input", "5").result().stdout == "20\n"
 
 
 # --- the user's own mistakes ---
@@ -279,7 +420,7 @@ def refused(result: Result, *parts: str) -> bool:
 
 def test_an_unknown_orchestration_is_answered_with_similar_names(shop: Path):
     assert refused(run("quadrupel"), "no orchestration 'quadrupel'", "did you mean 'quadruple'?")
-    assert refused(run("xyz"), "there are quadruple, sells, waits, gated")
+    assert refused(run("xyz"), "there are quadruple, sells, waits, counts, gated")
     assert not (shop / "ostinato.db").exists()
 
 
@@ -400,6 +541,20 @@ def test_an_application_that_cannot_be_imported_is_told_in_a_line(
 ):
     (folder / "app.py").write_text(source)
     assert refused(run("hello"), "module 'app' cannot be imported", *parts)
+
+
+def test_a_name_that_is_registered_twice_is_told_with_the_line_that_does_it(folder: Path):
+    (folder / "ostinato_app.py").write_text(
+        "import ostinato as ost\napp = ost.App()\n"
+        "@app.activity\ndef pay(): ...\n"
+        '@app.activity(name="pay")\ndef charge(): ...\n'
+    )
+    assert refused(
+        run("hello"),
+        "module 'ostinato_app' cannot be imported: RegistrationError:",
+        "'pay'",
+        'ostinato_app.py:5: @app.activity(name="pay")',
+    )
 
 
 # --- histories ---

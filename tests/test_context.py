@@ -26,7 +26,7 @@ from ostinato.actions import (
     ScheduleTask,
     SendEvent,
 )
-from ostinato.definitions import HTTP_ACTIVITY
+from ostinato.definitions import HTTP_ACTIVITY, UNVERSIONED
 from ostinato.events import Event
 from ostinato.replay import Orchestration, replay
 from tests.histories import (
@@ -511,7 +511,7 @@ def test_a_continuation_carries_unread_events_ids_and_the_status(app: ost.App):
         events=(third, first),
         event_ids=("y", "x"),
         custom_status='"half"',
-        version=None,
+        version=UNVERSIONED,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,15 @@ def test_the_demo_ends_with_a_report_and_says_how_to_look_at_the_history(
     assert totals(tmp_path) == expected(folder)
     for part in ("Python", "slowest", "retried", "ostinato history demo-"):
         assert part in told
+
+
+def test_the_report_counts_retries_as_the_progress_does(folder: Path, tmp_path: Path):
+    told = shown(demo(folder, tmp_path))
+    retries = re.search(r"ingest_file .* (\d+) retries", told)
+    assert retries is not None, told
+    files = re.search(rf"retried +(\d+) +files, in {retries[1]} retries", told)
+    assert files is not None, told
+    assert 0 < int(files[1]) <= int(retries[1])
 
 
 def test_a_finished_demo_starts_afresh(folder: Path, tmp_path: Path):

@@ -42,7 +42,7 @@ class Echo(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = answer
 
-    def log_message(self, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
 
@@ -199,13 +199,13 @@ def test_an_answer_other_than_202_is_the_result():
 
 def test_a_202_is_polled_by_timers_until_another_answer_comes():
     orchestration = begin()
-    assert fed(orchestration, answer(0, 202, location="/jobs/7", retry_after="10")) == [
+    assert fed(orchestration, answer(0, 202, location="/jobs/deep/7", retry_after="10")) == [
         CreateTimer(task_id=1, due=at(10))
     ]
     [poll] = fed(orchestration, turn(10), fired(1, 10))
     assert request(poll) == {
         "method": "GET",
-        "uri": "http://here/jobs/7",
+        "uri": "http://here/jobs/deep/7",
         "content": None,
         "headers": {"X-Team": "data"},
         "header_env": {"Authorization": "TOKEN"},
@@ -214,7 +214,7 @@ def test_a_202_is_polled_by_timers_until_another_answer_comes():
         CreateTimer(task_id=3, due=at(41))
     ]
     [poll] = fed(orchestration, turn(41), fired(3, 41))
-    assert request(poll)["uri"] == "http://here/jobs/8"
+    assert request(poll)["uri"] == "http://here/jobs/deep/8"
     assert fed(orchestration, answer(4, 200)) == ends(Completed("200"))
 
 

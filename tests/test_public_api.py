@@ -10,7 +10,6 @@ import pytest
 
 import ostinato
 import ostinato.local
-import ostinato.testing
 
 PUBLIC = {
     "ostinato": [
@@ -61,6 +60,7 @@ PUBLIC = {
         "LocalHost",
         "Progress",
         "RemoteHub",
+        "RunningActivity",
         "Store",
         "SystemClock",
         "connect",

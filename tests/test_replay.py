@@ -23,6 +23,7 @@ from ostinato.actions import (
     TerminateChild,
     Terminated,
 )
+from ostinato.definitions import UNVERSIONED
 from ostinato.events import Event
 from ostinato.replay import Orchestration, replay, rewound_positions
 from tests.histories import (
@@ -606,7 +607,9 @@ def test_a_continuation_ends_the_generation(app: ost.App):
         ctx.continue_as_new(count + 1)
 
     history: list[Event] = [turn(), started("flow", 1), scheduled(0, "a"), turn(), completed(0)]
-    continued = ContinuedAsNew(input="2", events=(), event_ids=(), custom_status=None, version=None)
+    continued = ContinuedAsNew(
+        input="2", events=(), event_ids=(), custom_status=None, version=UNVERSIONED
+    )
     assert replay(app.registry, history) == ends(continued)
     assert replay(app.registry, [*history, ev.ContinueAsNew(at=at(0), input="2")]) == []
 
@@ -798,7 +801,11 @@ def test_helpers_that_each_yield_in_finally_are_all_closed(app: ost.App, unraisa
 
     def helper(ctx: ost.OrchestrationContext, depth: int) -> Flow:
         try:
-            yield from helper(ctx, depth - 1) if depth else ctx.call_activity("a")
+            try:
+                yield from helper(ctx, depth - 1) if depth else ctx.call_activity("a")
+            finally:
+                yield ctx.call_activity("b")
+                cleaned.append(depth)
         finally:
             yield ctx.call_activity("b")
             cleaned.append(depth)

@@ -8,7 +8,7 @@ for in a generated order and keeps its history, turn by turn, as a host does.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -385,7 +385,7 @@ orders = st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=3), max_siz
 @contextmanager
 def played(
     script: list[Step], order: list[list[int]]
-) -> Iterator[tuple[ost.App, World, Orchestration]]:
+) -> Generator[tuple[ost.App, World, Orchestration]]:
     """An orchestration that has lived through an order of events."""
     app = app_of(script)
     world = World()
@@ -596,7 +596,7 @@ def is_recorded(action: Action) -> bool:
 
 
 @contextmanager
-def no_unraisable_exceptions() -> Iterator[None]:
+def no_unraisable_exceptions() -> Generator[None]:
     seen: list[Any] = []
     hook, sys.unraisablehook = sys.unraisablehook, seen.append
     try:

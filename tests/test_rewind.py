@@ -298,6 +298,49 @@ def test_an_instance_can_be_rewound_again_and_again(app: ost.App):
     assert after(app, history, plan, completed(0, 7)).outcome == Completed("7")
 
 
+def test_what_an_earlier_rewind_dropped_stays_dropped(app: ost.App):
+    @app.orchestration
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        try:
+            yield ctx.call_activity("a")
+        except ValueError:
+            ctx.send_event("other", "trouble")
+            yield ctx.task_all([ctx.call_activity("c"), ctx.call_activity("c")])
+            raise
+        return (yield ctx.call_activity("b"))
+
+    history = failing(
+        app,
+        turn(),
+        started("flow"),
+        scheduled(0, "a"),
+        failed(0, ValueError()),
+        sent(1, "other", "trouble"),
+        scheduled(2, "c"),
+        scheduled(3, "c"),
+        completed(2),
+        completed(3),
+    )
+    first = plan_rewind(app.registry, history)
+    assert first.dropped == (3, 4, 5, 6, 7, 8, 9)
+    history = failing(
+        app,
+        *history,
+        turn(100),
+        rewound(*first.dropped),
+        turn(101),
+        completed(0),
+        again := scheduled(1, "b"),
+        turn(102),
+        wrong := failed(1, KeyError()),
+    )
+    second = plan_rewind(app.registry, history)
+    assert set(first.dropped) < set(second.dropped)
+    assert dropped(history, second)[len(first.dropped) :] == [wrong, history[-1]]
+    assert second.in_flight == (again,)
+    assert after(app, history, second, completed(1, 7)).outcome == Completed("7")
+
+
 def test_a_rewound_end_is_asked_for_anew(app: ost.App):
     @app.orchestration
     def flow(ctx: ost.OrchestrationContext) -> Flow:

@@ -235,9 +235,14 @@ def test_jitter_hashes_the_execution_the_first_task_and_the_attempt(app: ost.App
     history: list[Event] = [*begin(app, flow), scheduled(0, "b"), completed(0), scheduled(1, "a")]
     [action] = replay(app.registry, [*history, failed(1, ValueError())])
     assert isinstance(action, CreateTimer)
-    delay = policy.next_delay(1, 0, "e:1")
-    assert delay is not None
-    assert action.due == at(delay)
+    first = policy.next_delay(1, 0, "e:1")
+    assert first is not None
+    assert action.due == at(first)
+    history += [failed(1, ValueError()), timer(2, first), turn(200), fired(2, first)]
+    history += [scheduled(3, "a", attempt=2, first_id=1), failed(3, ValueError())]
+    second = policy.next_delay(2, 0, "e:1")
+    assert second is not None
+    assert replay(app.registry, history) == [CreateTimer(task_id=4, due=at(200 + second))]
 
 
 def test_the_policy_of_the_decorator_counts_unless_the_call_has_its_own(app: ost.App):
@@ -394,6 +399,27 @@ def test_a_wait_that_times_out_raises_and_is_withdrawn(app: ost.App):
         raised("go", 5),
     ]
     assert output(app, history) == ["no event 'go' came by 2026-03-01T12:01:00+00:00", 5]
+
+
+def test_an_event_that_comes_after_the_deadline_is_kept_for_the_next_waiter(app: ost.App):
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        yield ctx.task_any([ctx.wait_for_external_event("go", timeout=60)])
+        yield ctx.call_activity("a")
+        return (yield ctx.wait_for_external_event("go"))
+
+    history: list[Event] = [*begin(app, flow), timer(0, 60), fired(0, 60), scheduled(1, "a")]
+    assert output(app, [*history, raised("go", 5), completed(1)]) == 5
+
+
+def test_a_timer_that_was_cancelled_in_the_past_is_not_cancelled_again(app: ost.App):
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        timer = ctx.create_timer(timedelta(hours=1))
+        yield ctx.call_activity("a")
+        timer.cancel()
+        yield ctx.call_activity("b")
+
+    history: list[Event] = [*begin(app, flow), timer(0, 3600), scheduled(1, "a"), completed(1)]
+    assert replay(app.registry, [*history, scheduled(2, "b")]) == []
 
 
 def test_a_wait_for_an_event_that_came_early_takes_no_timer(app: ost.App):

@@ -104,6 +104,7 @@ class ContinuedAsNew(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     event_ids: tuple[str, ...]
     custom_status: Json | None
     version: str | None
+    """Of the next generation; `definitions.UNVERSIONED` where this one has none."""
 
 
 Outcome: TypeAlias = Completed | Failed | Terminated | ContinuedAsNew

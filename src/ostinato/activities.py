@@ -15,9 +15,9 @@ import msgspec
 
 from ostinato import codec, ids
 from ostinato.definitions import ActivityContextMarker, ActivityDefinition
-from ostinato.errors import TaskCancelledError, UnknownNameError
+from ostinato.errors import TaskCancelledError
 from ostinato.events import Json
-from ostinato.failures import Failure, failure_of, unstructured
+from ostinato.failures import ACTIVITY_ERROR, Failure, failure_of, unstructured
 
 if TYPE_CHECKING:
     import asyncio
@@ -68,14 +68,19 @@ Heartbeat: TypeAlias = Callable[[Json | None], None]
 class CancelToken:
     """Asks an activity to stop; the activity looks at it when it likes. Thread-safe."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_event", "seen")
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self.seen = False
+        """Whether the activity knows; what it then returns does not count as its result."""
 
     @property
     def cancelled(self) -> bool:
-        return self._event.is_set()
+        if not self._event.is_set():
+            return False
+        self.seen = True
+        return True
 
     def cancel(self) -> None:
         """Ask; asking twice is the same as once."""
@@ -83,7 +88,7 @@ class CancelToken:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait at most ``timeout`` seconds and return whether it was cancelled."""
-        return self._event.wait(timeout)
+        return self._event.wait(timeout) and self.cancelled
 
 
 class ActivityContext(ActivityContextMarker):
@@ -249,6 +254,17 @@ def failed(call: ActivityCall, error: BaseException) -> ActivityFailed:
     return ActivityFailed(failure_of(error, task=call.name, attempt=call.attempt))
 
 
+def _foreign(call: ActivityCall) -> ActivityFailed:
+    message = f"activity {call.name!r} is another application's: no one here runs it"
+    return ActivityFailed(unstructured(ACTIVITY_ERROR, message, call.name, call.attempt))
+
+
+def _gave_way(call: ActivityCall) -> ActivityFailed:
+    """The outcome of an attempt that saw that it was to stop: what it returned may be partial."""
+    error = TaskCancelledError(f"activity {call.name!r} was asked to stop, and did")
+    return failed(call, error)
+
+
 def _attempt(
     definition: ActivityDefinition,
     call: ActivityCall,
@@ -256,9 +272,12 @@ def _attempt(
     limit: int | None,
     on_heartbeat: Heartbeat | None,
 ) -> Outcome:
+    if definition.fn is None:
+        return _foreign(call)
     try:
         returned = _function(definition)(*_arguments(definition, call, token, on_heartbeat))
-        return _completed(definition, returned, limit)
+        outcome = _completed(definition, returned, limit)
+        return outcome if token is None or not token.seen else _gave_way(call)
     except BaseException as error:  # SystemExit of user code must not end the host's thread
         return failed(call, _without_our_frame(error))
 
@@ -272,7 +291,8 @@ async def _attempt_async(
 ) -> Outcome:
     try:
         returned = await _function(definition)(*_arguments(definition, call, token, on_heartbeat))
-        return _completed(definition, returned, limit)
+        outcome = _completed(definition, returned, limit)
+        return outcome if token is None or not token.seen else _gave_way(call)
     except BaseException as error:
         if _is_cancelled_by_host(error):
             raise
@@ -280,11 +300,7 @@ async def _attempt_async(
 
 
 def _function(definition: ActivityDefinition) -> Callable[..., Any]:
-    if definition.fn is None:
-        raise UnknownNameError(
-            f"activity {definition.name!r} is declared foreign, so there is no function to run; "
-            "register one with @app.activity where it is to run"
-        )
+    assert definition.fn is not None
     return definition.fn
 
 

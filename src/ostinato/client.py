@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from ostinato.arguments import as_utc
 from ostinato.events import Event, Parent
 from ostinato.failures import Failure
 
@@ -46,6 +47,9 @@ instance, ``attach`` leaves it and returns its id, ``replace_finished`` starts a
 place of a finished one and raises for an unfinished one."""
 
 
+_set = msgspec.structs.force_setattr
+
+
 class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True):
     """An instance as its clients see it. Times are aware, in UTC."""
 
@@ -65,9 +69,15 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Which instances to list: all conditions hold; the newest come first."""
+    """Which instances to list: all conditions hold; the newest come first.
 
-    status: tuple[RuntimeStatus, ...] = ()
+    Raises:
+        ValueError: A status has an unknown name.
+        TypeError: A time is no datetime.
+    """
+
+    status: RuntimeStatus | str | Iterable[RuntimeStatus | str] = ()
+    """One or several, as `RuntimeStatus` or by name; none: any. Kept as a tuple."""
     created_from: datetime | None = None
     created_to: datetime | None = None
     prefix: str = ""
@@ -75,6 +85,18 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     page_size: int = 100
     page: str | None = None
     """The ``next_page`` of the page before, with the same conditions."""
+
+    def __post_init__(self) -> None:
+        given = (self.status,) if isinstance(self.status, str) else self.status
+        _set(self, "status", tuple(RuntimeStatus(status) for status in given))
+        for name in ("created_from", "created_to"):
+            at = getattr(self, name)
+            _set(self, name, None if at is None else as_utc(at, name))
+
+    @property
+    def statuses(self) -> tuple[RuntimeStatus, ...]:
+        """The statuses asked for; empty: any."""
+        return tuple(RuntimeStatus(status) for status in self.status)
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

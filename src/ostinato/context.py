@@ -16,6 +16,7 @@ from ostinato import arguments
 from ostinato.actions import ContinuedAsNew, CreateSubOrchestration, SendEvent
 from ostinato.arguments import as_utc, seconds
 from ostinato.codec import decode, encode
+from ostinato.definitions import UNVERSIONED
 from ostinato.errors import PayloadTooLargeError, UnsupportedError
 from ostinato.execution import Execution
 from ostinato.ids import child_id, validate_instance_id
@@ -632,9 +633,12 @@ class OrchestrationContext:
         execution = self._execution
         label = f"input of orchestration {self.name!r}"
         text = encode(input_, label, execution.registry.payload_limit)
-        definition = execution.registry.orchestration(self.name, version or execution.version)
+        definition = execution.registry.orchestration(
+            self.name, version or execution.version or UNVERSIONED
+        )
         if definition is not None and definition.signature.takes_input:
             decode(text, definition.signature.input_type, label)
+        arguments.optional_text(version, "version")
         if version is not None and execution.registry.orchestration(self.name, version) is None:
             self._refuse_orchestration(self.name, version, sys._getframe(1))
         if not keep_events:
@@ -644,7 +648,7 @@ class OrchestrationContext:
             events=(),
             event_ids=(),
             custom_status=None,
-            version=execution.version if version is None else version,
+            version=(execution.version or UNVERSIONED) if version is None else version,
         )
 
     @property

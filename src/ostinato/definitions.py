@@ -21,6 +21,9 @@ Name: TypeAlias = str | Callable[..., Any]
 HTTP_ACTIVITY = "ostinato.http"
 """The activity that every application has for `OrchestrationContext.call_http`."""
 
+UNVERSIONED = ""
+"""In a start: the version that has no name, where leaving it out would mean the newest."""
+
 DEFAULT_PAYLOAD_LIMIT = 16 * 1024 * 1024
 """Bytes of JSON (UTF-8) that one call input or result may have."""
 
@@ -206,10 +209,16 @@ class Registry:
     def orchestration(
         self, name: Name, version: str | None = None
     ) -> OrchestrationDefinition | None:
-        """Return a version of the orchestration; without ``version`` the one registered last."""
+        """Return a version of the orchestration.
+
+        Args:
+            name: Its function or registered name.
+            version: `UNVERSIONED` for the one without a version; None for the one registered
+                last.
+        """
         versions = self._versions(name)
         if version is not None:
-            return versions.get(version)
+            return versions.get(version or None)
         return next(reversed(versions.values()), None)
 
     def first_version(self, name: Name) -> OrchestrationDefinition | None:

@@ -15,11 +15,15 @@ from urllib.parse import urljoin, urlsplit
 from ostinato.codec import encode
 from ostinato.definitions import HTTP_ACTIVITY
 from ostinato.errors import OstinatoError, UnsupportedError
+from ostinato.failures import error_from, failure_of
 from ostinato.retry import RetryPolicy
 from ostinato.tasks import Group, Task
 
 if TYPE_CHECKING:
     from ostinato.context import OrchestrationContext
+
+_LONGEST_PAUSE = 86_400.0
+"""Seconds between polls, whatever a server asks for."""
 
 _DEFAULT_TIMEOUT = 100.0
 """Seconds; that of .NET's HttpClient, and so of Durable Functions."""
@@ -149,6 +153,9 @@ class HttpTask(Group[DurableHttpResponse]):
         except StopIteration as stop:
             self._response = stop.value
             self._finish()
+        except Exception as error:  # an answer that makes no sense, e.g. a Location that is no URI
+            self._failed = error_from(failure_of(error, task=HTTP_ACTIVITY), {})
+            self._finish()
 
     def _value(self) -> DurableHttpResponse:
         assert self._response is not None
@@ -199,7 +206,7 @@ def _retry_after(headers: dict[str, str], now: datetime, default: float) -> floa
     """Seconds to wait, from a Retry-After of seconds or of a date (RFC 9110, 10.2.3)."""
     text = headers.get("retry-after", "").strip()
     if text.isdigit():
-        return float(min(int(text), 86_400))
+        return min(float(text), _LONGEST_PAUSE)
     if text:
         from email.utils import parsedate_to_datetime
 
@@ -208,5 +215,5 @@ def _retry_after(headers: dict[str, str], now: datetime, default: float) -> floa
         except ValueError:
             return default
         due = due.replace(tzinfo=UTC) if due.tzinfo is None else due
-        return max(0.0, (due - now).total_seconds())
+        return min(max(0.0, (due - now).total_seconds()), _LONGEST_PAUSE)
     return default

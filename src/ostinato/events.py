@@ -54,6 +54,7 @@ class ExecutionStarted(HistoryEvent, frozen=True, kw_only=True):
     name: str
     input: Json = "null"
     version: str | None = None
+    """None: the one registered last, chosen in the first turn; empty: the one without a name."""
     parent: Parent | None = None
     tags: dict[str, str] | None = None
     start_at: datetime | None = None

@@ -42,6 +42,10 @@ class Ask(Protocol):
 class Waiter(Protocol):
     """Something under a task id that takes the host's answers."""
 
+    def expects(self, event: Event) -> bool:
+        """Whether ``event`` is of the kind that answers what was asked."""
+        ...
+
     def settle(self, event: Event) -> bool:
         """Take a completion, failure or fired timer; False when it is of the wrong kind."""
         ...

@@ -154,6 +154,11 @@ class Orchestration:
         """How many task ids it has taken: a measure of the memory it holds."""
         return self._state.next_id
 
+    def awaits(self, event: Event) -> bool:
+        """Whether an event is the answer to something that was asked, and the first."""
+        waiter = self._state.open.get(getattr(event, "task_id", -1))
+        return waiter is not None and waiter.expects(event)
+
     def is_open(self, task_id: int) -> bool:
         """Whether a completion for this task id has not come yet, and is wanted."""
         return task_id in self._state.open

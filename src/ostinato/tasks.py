@@ -227,10 +227,17 @@ class Attempts(HostTask[T_co]):
     def _settle_attempt(self, event: Event) -> bool:
         raise AssertionError("attempts of nothing")
 
+    _ANSWERS: tuple[type, ...] = ()
+    """Events that end an attempt."""
+
+    def expects(self, event: Event) -> bool:
+        """Whether ``event`` is of the kind that answers what was asked."""
+        return isinstance(event, ev.TimerFired if self._due is not None else self._ANSWERS)
+
     def _attempt_failed(self, failure: Failure) -> None:
         try:
             delay = self._pause(failure)
-        except Exception as error:  # the user's own retry predicate
+        except BaseException as error:  # the user's own retry predicate
             self._fail(failure_of(error, task=self._name, attempt=self._attempt))
             return
         if delay is None:
@@ -267,6 +274,8 @@ class ActivityTask(Attempts[T_co]):
     """A call of an activity."""
 
     __slots__ = ("_bound", "_group", "_timeout")
+
+    _ANSWERS = (ev.TaskCompleted, ev.TaskFailed)
 
     def __init__(
         self,
@@ -325,6 +334,8 @@ class SubOrchestrationTask(Attempts[T_co]):
     """A call of a child orchestration."""
 
     __slots__ = ("_instance_id", "_version")
+
+    _ANSWERS = (ev.SubOrchestrationInstanceCompleted, ev.SubOrchestrationInstanceFailed)
 
     def __init__(
         self,
@@ -425,6 +436,10 @@ class TimerTask(HostTask[None]):
         """Whether ``event`` records what this asks."""
         return isinstance(event, ev.TimerCreated)
 
+    def expects(self, event: Event) -> bool:
+        """Whether ``event`` is of the kind that answers what was asked."""
+        return isinstance(event, ev.TimerFired)
+
     def settle(self, event: Event) -> bool:
         """Take the fired timer."""
         if not isinstance(event, ev.TimerFired):
@@ -450,9 +465,10 @@ class EventTask(HostTask[T_co]):
             _, event = buffered.popleft()
             self._succeed(event.data)
             return
+        if timeout is not None:
+            self._due = execution.clock + timeout  # may overflow: before the wait is known
         execution.waiters.setdefault(name, []).append(self)
         if timeout is not None:
-            self._due = execution.clock + timeout
             self._timer_id = execution.take_id()
             execution.asks[self._timer_id] = execution.open[self._timer_id] = self
 
@@ -487,6 +503,10 @@ class EventTask(HostTask[T_co]):
     def confirms(self, event: Event) -> bool:
         """Whether ``event`` records what this asks."""
         return isinstance(event, ev.TimerCreated)
+
+    def expects(self, event: Event) -> bool:
+        """Whether ``event`` is of the kind that answers what was asked."""
+        return isinstance(event, ev.TimerFired)
 
     def settle(self, event: Event) -> bool:
         """Take the deadline."""

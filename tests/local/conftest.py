@@ -33,7 +33,12 @@ class Hub:
         """A host for the hub."""
         store = CrashingStore(self.store())
         options = {"clock": self.clock, "shutdown_timeout": 30.0, **options}
-        host = LocalHost(app, store=store, **options)
+        try:
+            host = LocalHost(app, store=store, **options)
+        except BaseException:
+            if self.path is not None:  # in memory there is but one, which the other host uses
+                store.close()
+            raise
         self._hosts.append((host, store))
         return host
 

@@ -9,13 +9,21 @@ from typing import Any
 
 import pytest
 
-from ostinato.activities import ActivityCall, Outcome
+from ostinato.activities import ActivityCall, ActivityFailed, Outcome
 from ostinato.definitions import ActivityDefinition, Registry
 from ostinato.local.scheduling import Work
 from ostinato.local.workers import ActivityWorkers
 
 PATIENCE = 30.0
 """Seconds after which a test has failed; none waits so long when it passes."""
+
+
+def assert_gave_way(taken: tuple[Work, Outcome], work: Work) -> None:
+    """The work saw that it was to stop: whatever it returned is not its result."""
+    found, outcome = taken
+    assert found is work
+    assert isinstance(outcome, ActivityFailed)
+    assert outcome.failure.type == "TaskCancelledError"
 
 
 class Stand:

@@ -199,7 +199,7 @@ def test_the_head_is_seen_as_the_cycle_leaves_it(stand: Stand):
 def test_an_instance_that_is_given_up_fails_and_can_be_rewound(stand: Stand):
     stand.start("waits")
     cycle = stand.cycle()
-    cycle.give_up("waits", [], ValueError("no turn can be written"))
+    cycle.give_up("waits", [], [], ValueError("no turn can be written"))
     stand.commit(cycle)
     last = stand.store.last_event("waits")
     assert isinstance(last, ev.ExecutionCompleted)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -527,13 +528,14 @@ def test_what_runs_when_a_host_closes_runs_again_and_its_failure_is_not_recorded
     assert not any(isinstance(e, ev.TaskFailed) for e in host.client.get_history(instance_id))
 
 
-def test_what_completes_while_a_host_closes_is_recorded(hub: Hub):
+def test_what_an_activity_returns_when_it_gives_way_to_closing_is_not_its_result(hub: Hub):
     gate = Gate()
 
     def finish(context: ost.ActivityContext) -> int:
         gate.runs += 1
         gate.began.set()
-        context.wait_cancelled(PATIENCE)
+        if gate.runs == 1:
+            context.wait_cancelled(PATIENCE)
         return gate.runs
 
     app = calling(finish)
@@ -541,6 +543,30 @@ def test_what_completes_while_a_host_closes_is_recorded(hub: Hub):
     instance_id = host.client.start("calls")
     assert gate.began.wait(PATIENCE)
     host.close()
+    assert hub.open(app).client.wait(instance_id, PATIENCE).output == 2
+
+
+def test_what_completes_while_a_host_closes_is_recorded(hub: Hub):
+    gate = Gate()
+    finish = threading.Event()
+
+    def finish_anyway() -> int:
+        gate.runs += 1
+        gate.began.set()
+        assert finish.wait(PATIENCE)
+        return gate.runs
+
+    app = calling(finish_anyway)
+    host = hub.open(app)
+    instance_id = host.client.start("calls")
+    assert gate.began.wait(PATIENCE)
+    closing = threading.Thread(target=host.close)
+    closing.start()
+    with suppress(StoreError):
+        while True:  # until the host takes nothing more
+            host.client.get_status(host.client.start("calls", instance_id="x", if_exists="attach"))
+    finish.set()
+    closing.join(PATIENCE)
     assert hub.open(app).client.wait(instance_id, PATIENCE).output == 1
 
 

@@ -123,16 +123,24 @@ def test_a_message_that_makes_no_sense_is_refused(way: Way):
 
 def test_only_what_has_ended_is_purged(way: Way):
     with pytest.raises(InstanceNotFoundError):
-        way.gateway.purge(["a"])
+        way.gateway.purge(["a"], skip=False)
     way.create("waits")
     with pytest.raises(InstanceExistsError, match="terminate it"):
-        way.gateway.purge(["a"])
+        way.gateway.purge(["a"], skip=False)
     way.gateway.send(go())
     way.ended()
-    assert way.gateway.purge(["a"]) == 1
+    assert way.gateway.purge(["a"], skip=False) == 1
     assert way.store.instance("a") is None
     way.create("ends")
     way.ended()
+
+
+def test_what_is_gone_or_runs_is_skipped_when_many_are_purged(way: Way):
+    way.create("waits")
+    assert way.gateway.purge(["a", "unknown"], skip=True) == 0
+    way.gateway.send(go())
+    way.ended()
+    assert way.gateway.purge(["a", "unknown"], skip=True) == 1
 
 
 def test_waiting_returns_when_time_is_up(way: Way):

@@ -72,6 +72,7 @@ class Instance:
         )
         if new:
             turn.creates(replaces=False)
+            turn.prepare()
         for one in messages:
             turn.take(one)
         turn.conclude()
@@ -245,15 +246,15 @@ def test_a_start_that_comes_twice_counts_once():
     assert (change.events, change.messages_taken) == ([], [3])
 
 
-def test_an_instance_that_is_given_up_fails_in_place_of_what_its_turn_did():
+def test_an_instance_that_is_given_up_fails_in_place_of_what_its_turn_asked_for():
     instance = Instance("calls")
     turn = Turn(instance.live, now=NOW, registry=app.registry, new_id=lambda: "e2")
     turn.take(message(completed(0), "e1"))
     turn.conclude()
     turn.give_up(ValueError("a defect"))
     change = turn.change()
-    assert kinds(change) == ["OrchestratorStarted", "ExecutionCompleted"]
+    assert kinds(change) == ["OrchestratorStarted", "TaskCompleted", "ExecutionCompleted"]
     assert change is not None
     assert change.work_added == []
-    assert change.instance.length == 5
+    assert change.instance.length == 6
     assert change.instance.status is RuntimeStatus.FAILED

@@ -60,12 +60,17 @@ def run_command(
     ] = None,
     if_exists: Annotated[
         IfExists,
-        typer.Option(help="For a finished instance: give its outcome (attach), or run it again."),
+        typer.Option(
+            help="For a finished instance: give its outcome (attach), or run it again"
+            " (replace_finished), with its own input unless another is given."
+        ),
     ] = "attach",
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Seconds to wait; the rest is for the next run.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress, warnings only.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the whole outcome as one JSON object.")
     ] = False,
@@ -74,7 +79,8 @@ def run_command(
 
     Kill it at any moment: the same --id goes on where it stopped.
 
-    Exit codes: 0 completed, 1 failed, 2 usage, 3 terminated, 4 timeout, 130 interrupted.
+    Exit codes: 0 completed, 1 failed, 2 usage, 3 terminated, 4 timeout,
+    130 interrupted (Ctrl-C), 143 stopped (SIGTERM).
     """
     console = Console(stderr=True)
     with _mendable():
@@ -87,14 +93,14 @@ def run_command(
             if_exists=if_exists,
             timeout=timeout,
         )
-        result = run_quietly(request) if quiet or as_json else run_live(request, console)
+        result = run_quietly(request, console) if quiet or as_json else run_live(request, console)
         _report(result, request, app, console, as_json=as_json)
     raise typer.Exit(result.code)
 
 
-def run_quietly(request: Run) -> Result:
-    """Run and show nothing."""
-    return run(request, display.Silent())
+def run_quietly(request: Run, console: Console) -> Result:
+    """Run and show nothing but warnings, on ``console``."""
+    return run(request, display.Quiet(console))
 
 
 def run_live(request: Run, console: Console) -> Result:
@@ -117,9 +123,9 @@ def _report(
         case ExitCode.TERMINATED if result.status:
             console.print(f"{result.instance_id} was terminated", style="yellow", markup=False)
         case _ if result.instance_id:
-            why = "interrupted" if result.code is ExitCode.INTERRUPTED else "not finished in time"
+            why = "not finished in time" if result.code is ExitCode.TIMEOUT else "interrupted"
             console.print(
-                f"{why}{_waits(result)}; nothing is lost, continue with:\n  "
+                f"{why}{_obstacle(result)}; nothing is lost, continue with:\n  "
                 + how_to_continue(result.instance_id, request, app),
                 highlight=False,
                 markup=False,
@@ -129,8 +135,10 @@ def _report(
             console.print("interrupted before it began", style="yellow")
 
 
-def _waits(result: Result) -> str:
-    """What the instance waits for, as part of a sentence."""
+def _obstacle(result: Result) -> str:
+    """Why nothing can be written, or what the instance waits for, as part of a sentence."""
+    if result.trouble is not None:
+        return f": {result.trouble}"
     if not result.waits_for:
         return ""
     shown = ", ".join(result.waits_for[:MAX_WAITS])
@@ -156,6 +164,7 @@ def _as_object(result: Result) -> dict[str, Any]:
         "runtime_status": status.runtime_status if status else None,
         "output": status.output if status else None,
         "waits_for": list(result.waits_for),
+        "trouble": str(result.trouble) if result.trouble else None,
         "failure": msgspec.to_builtins(status.failure) if status else None,
     }
 

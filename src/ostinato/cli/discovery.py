@@ -103,7 +103,7 @@ def _import(name: str, folder: Path) -> ModuleType:
         raise UsageError(_import_failure(name, error)) from error
 
 
-OURS = str(Path(ost.__file__).parent)
+OURS = Path(ost.__file__).parent
 """Where the user's mistakes are found, but never made."""
 
 
@@ -112,7 +112,7 @@ def _import_failure(name: str, error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and not frame.filename.startswith(OURS)
+        if "importlib" not in frame.filename and not Path(frame.filename).is_relative_to(OURS)
     ]
     if isinstance(error, SyntaxError) and error.filename:
         where = f"\n  {error.filename}:{error.lineno}: {(error.text or '').strip()}"

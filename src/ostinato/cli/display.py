@@ -32,14 +32,36 @@ from ostinato.failures import Failure
 from ostinato.local import Progress
 
 
-class Silent:
-    """Shows nothing."""
+class Quiet:
+    """Shows warnings alone."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
     def say(self, text: str) -> None:
         """Show nothing."""
 
-    def show(self, progress: Progress) -> None:
+    def warn(self, text: str) -> None:
+        """Show a line of warning."""
+        _warn(self._console, text)
+
+    def show(self, progress: Progress, *, ended: bool, trouble: Exception | None) -> None:
         """Show nothing."""
+
+
+def _warn(console: Console, text: str) -> None:
+    console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+class _Bars(Bars):
+    """The bars and, while it lasts, why nothing can be written."""
+
+    trouble: Exception | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.trouble is not None:
+            yield Text(f"waiting: {self.trouble}", style="red")
 
 
 class Live:
@@ -49,12 +71,12 @@ class Live:
     """
 
     def __init__(self, console: Console) -> None:
-        self._bars = Bars(
+        self._bars = _Bars(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=32),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} done"),
-            TextColumn("[yellow]{task.fields[retried]:,} retried"),
+            TextColumn("[yellow]{task.fields[retries]}"),
             TextColumn("[red]{task.fields[failed]}"),
             _Rate(),
             TimeElapsedColumn(),
@@ -78,21 +100,33 @@ class Live:
         """Show a line above the bars."""
         self._bars.console.print(text, highlight=False, markup=False)
 
-    def show(self, progress: Progress) -> None:
-        """Bring the bars up to date."""
+    def warn(self, text: str) -> None:
+        """Show a line of warning above the bars."""
+        _warn(self._bars.console, text)
+
+    def show(self, progress: Progress, *, ended: bool, trouble: Exception | None) -> None:
+        """Bring the bars up to date; what failed for good is done, and known at the end."""
+        self._bars.trouble = trouble
         for name, counts in progress.by_activity.items():
             calls = counts.scheduled - counts.retried
-            lost = max(0, counts.failed - counts.retried)  # a pause before a retry counts as one
-            state = {
-                "total": calls,
-                "completed": counts.completed + lost,
-                "retried": counts.retried,
-                "failed": f"{lost:,} failed" if lost else "",
-            }
+            lost = counts.failed - counts.retried if ended else 0
+            done = counts.completed + lost
             if name not in self._rows:
                 # Work of an earlier run counts as done, but not towards the rate.
-                self._rows[name] = self._bars.add_task(escape(name), **state)
-            self._bars.update(self._rows[name], **state)
+                self._rows[name] = self._bars.add_task(
+                    escape(name), total=calls, completed=done, retries="", failed=""
+                )
+            self._bars.update(
+                self._rows[name],
+                total=calls,
+                completed=done,
+                retries=_retries(counts.retried),
+                failed=f"{lost:,} failed" if lost > 0 else "",
+            )
+
+
+def _retries(number: int) -> str:
+    return "" if number == 0 else "1 retry" if number == 1 else f"{number:,} retries"
 
 
 class _Rate(ProgressColumn):

@@ -7,17 +7,21 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from msgspec import UNSET
+
 from ostinato.cli.outcome import UsageError
 
 
 def read_input(argument: str | None) -> Any:
     """Return the decoded input: of JSON text, ``@file``, or ``-`` for standard input.
 
+    Where there is no argument it is UNSET, which is not null.
+
     Raises:
         UsageError: There is no such file, or the text is no JSON.
     """
     if argument is None:
-        return None
+        return UNSET
     if argument == "-":
         return _decode(sys.stdin.buffer.read(), "standard input")
     if argument.startswith("@"):

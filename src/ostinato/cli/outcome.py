@@ -1,8 +1,14 @@
-"""How a command ends: exit codes, and the error that is its user's to mend."""
+"""How a command ends: exit codes, the error that is its user's to mend, and being stopped."""
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import IntEnum
+from types import FrameType
+from typing import NoReturn
 
 from ostinato.client import RuntimeStatus
 
@@ -16,6 +22,9 @@ class ExitCode(IntEnum):
     TERMINATED = 3
     TIMEOUT = 4
     INTERRUPTED = 130
+    """By Ctrl-C."""
+    STOPPED = 143
+    """By SIGTERM."""
 
     @classmethod
     def of(cls, status: RuntimeStatus) -> ExitCode:
@@ -27,6 +36,11 @@ class ExitCode(IntEnum):
                 return cls.TERMINATED
             case _:
                 return cls.FAILED
+
+    @classmethod
+    def of_interrupt(cls, interrupt: KeyboardInterrupt) -> ExitCode:
+        """Return the code of a run that was stopped."""
+        return cls.STOPPED if isinstance(interrupt, Stopped) else cls.INTERRUPTED
 
 
 class UsageError(Exception):
@@ -40,3 +54,25 @@ def similar(name: str, known: list[str]) -> str:
     if close := get_close_matches(name, known, n=3, cutoff=0.5):
         return "; did you mean " + " or ".join(map(repr, close)) + "?"
     return "; there are " + ", ".join(known) if known else "; there are none"
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM, by which containers and systemd stop a process; handled as Ctrl-C is."""
+
+
+@contextmanager
+def stopped_by_sigterm() -> Generator[None, None, None]:
+    """Have SIGTERM raise `Stopped` in the block; only the main thread can handle signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        # None stands for a handler that Python did not set and cannot put back.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped

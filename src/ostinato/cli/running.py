@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec import UNSET
+
 import ostinato as ost
 from ostinato.cli.discovery import orchestration_names
-from ostinato.cli.outcome import ExitCode, UsageError, similar
+from ostinato.cli.outcome import ExitCode, UsageError, similar, stopped_by_sigterm
 from ostinato.client import Client, IfExists, InstanceStatus, Query, RuntimeStatus
 from ostinato.errors import InstanceNotFoundError
 from ostinato.local import LocalHost, Progress
@@ -30,7 +33,8 @@ class Run:
 
     app: ost.App
     orchestration: str
-    input: Any = None
+    input: Any = UNSET
+    """JSON. Left out, a finished instance that is run again gets the one it had, another null."""
     store: Path
     instance_id: str | None = None
     if_exists: IfExists = "attach"
@@ -52,6 +56,8 @@ class Result:
     progress: Progress | None = None
     waits_for: tuple[str, ...] = ()
     """What the unfinished instance waits for, in words."""
+    trouble: Exception | None = None
+    """Why nothing could be written when the run stopped; None when that was not the reason."""
 
 
 class Display(Protocol):
@@ -61,8 +67,15 @@ class Display(Protocol):
         """Show a line of text."""
         ...
 
-    def show(self, progress: Progress) -> None:
-        """Show how far the activities are."""
+    def warn(self, text: str) -> None:
+        """Show a line of text that matters even to those who want no progress."""
+        ...
+
+    def show(self, progress: Progress, *, ended: bool, trouble: Exception | None) -> None:
+        """Show how far the activities are, and why nothing can be written at the moment.
+
+        Before the instance has ``ended``, what failed may be about to be tried again.
+        """
         ...
 
 
@@ -78,12 +91,15 @@ def run(request: Run, display: Display) -> Result:
             f"there is no orchestration {request.orchestration!r}"
             f"{similar(request.orchestration, names)}"
         )
-    result = Result(code=ExitCode.INTERRUPTED)
-    with suppress(KeyboardInterrupt), LocalHost(request.app, store=request.store) as host:
-        _tell_of_others(request, host.client, display)
-        instance_id = _begin(request, host, display)
-        result = replace(result, instance_id=instance_id)
-        result = _follow(host, instance_id, request.timeout, display)
+    instance_id: str | None = None
+    result: Result | None = None
+    try:
+        with stopped_by_sigterm(), LocalHost(request.app, store=request.store) as host:
+            _tell_of_others(request, host.client, display)
+            instance_id = _begin(request, host, display)
+            result = _follow(host, instance_id, request.timeout, display)
+    except KeyboardInterrupt as interrupt:
+        result = result or Result(code=ExitCode.of_interrupt(interrupt), instance_id=instance_id)
     return result
 
 
@@ -110,7 +126,7 @@ def _begin(request: Run, host: LocalHost, display: Display) -> str:
     if existing is None or (existing.runtime_status.is_finished and _anew(request)):
         instance_id = host.client.start(
             request.orchestration,
-            request.input,
+            _input(request, existing),
             instance_id=request.instance_id,
             if_exists="reject" if existing is None else "replace_finished",
         )
@@ -121,17 +137,40 @@ def _begin(request: Run, host: LocalHost, display: Display) -> str:
             f"{existing.instance_id} has ended before; this is its outcome"
             " (--if-exists replace_finished runs it again)"
         )
-        return existing.instance_id
-    progress = host.progress(existing.instance_id)
-    display.say(
-        f"continuing {existing.instance_id}: {progress.completed:,} of"
-        f" {progress.scheduled - progress.retried:,} activities were done"
-    )
-    if request.input is not None and request.input != existing.input:
-        display.say("note: it goes on with the input it was started with, not with this one")
-    if existing.runtime_status is RuntimeStatus.SUSPENDED:
-        display.say("note: it is suspended, and waits to be resumed")
+    else:
+        progress = host.progress(existing.instance_id)
+        display.say(
+            f"continuing {existing.instance_id}: {progress.completed:,} of"
+            f" {progress.scheduled - progress.retried:,} activities were done"
+        )
+    _warn_of(existing, request, display)
     return existing.instance_id
+
+
+def _input(request: Run, replaced: InstanceStatus | None) -> Any:
+    """The input given, else the one that the instance to be replaced had."""
+    if request.input is not UNSET:
+        return request.input
+    if replaced is not None and replaced.name == request.orchestration:
+        return replaced.input
+    return None
+
+
+def _warn_of(existing: InstanceStatus, request: Run, display: Display) -> None:
+    """Say what the user may not expect of an instance that is not started anew."""
+    if request.input is not UNSET and _text(request.input) != _text(existing.input):
+        does = "has ended" if existing.runtime_status.is_finished else "goes on"
+        display.warn(
+            f"warning: the input given is not used: {existing.instance_id} {does}"
+            " with the input it was started with"
+        )
+    if existing.runtime_status is RuntimeStatus.SUSPENDED:
+        display.warn(f"warning: {existing.instance_id} is suspended, and waits to be resumed")
+
+
+def _text(value: Any) -> str:
+    """JSON that is the same for the same value; to Python, true is 1."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _anew(request: Run) -> bool:
@@ -165,7 +204,7 @@ def _existing(request: Run, client: Client) -> InstanceStatus | None:
 
 
 def _follow(host: LocalHost, instance_id: str, timeout: float | None, display: Display) -> Result:
-    """Wait for the end; on Ctrl-C or after ``timeout`` seconds leave it as it is."""
+    """Wait for the end; when interrupted or after ``timeout`` seconds leave it as it is."""
     began = time.monotonic()
     status: InstanceStatus | None = None
     code = ExitCode.TIMEOUT
@@ -173,16 +212,20 @@ def _follow(host: LocalHost, instance_id: str, timeout: float | None, display: D
         while status is None and (timeout is None or time.monotonic() - began < timeout):
             with suppress(TimeoutError):
                 status = host.client.wait(instance_id, timeout=POLL)
-            display.show(host.progress(instance_id))
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
+            progress = host.progress(instance_id)
+            display.show(progress, ended=status is not None, trouble=host.trouble)
+    except KeyboardInterrupt as interrupt:
+        code = ExitCode.of_interrupt(interrupt)
         display.say("stopping: what runs is asked to stop, nothing is lost ...")
     if status is not None:
         code = ExitCode.of(status.runtime_status)
+    trouble = host.trouble if status is None else None
+    is_waiting = status is None and trouble is None
     return Result(
         code=code,
         instance_id=instance_id,
         status=status,
         progress=host.progress(instance_id),
-        waits_for=() if status is not None else tuple(host.waiting_for(instance_id)),
+        waits_for=tuple(host.waiting_for(instance_id)) if is_waiting else (),
+        trouble=trouble,
     )

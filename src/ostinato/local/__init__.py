@@ -3,7 +3,7 @@
 from ostinato.local.client import LocalClient
 from ostinato.local.clock import Clock, SystemClock
 from ostinato.local.host import LocalHost, RemoteHub, connect
-from ostinato.local.progress import ActivityProgress, Progress
+from ostinato.local.progress import ActivityProgress, Progress, RunningActivity
 from ostinato.local.store import Store
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "LocalHost",
     "Progress",
     "RemoteHub",
+    "RunningActivity",
     "Store",
     "SystemClock",
     "connect",

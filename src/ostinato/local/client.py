@@ -22,7 +22,7 @@ from ostinato.failures import Failure
 from ostinato.ids import validate_instance_id
 from ostinato.local.clock import Clock
 from ostinato.local.cycle import new_execution_id
-from ostinato.local.gateway import Gateway, check_finished, not_found
+from ostinato.local.gateway import Gateway, not_found
 from ostinato.local.store import Instance, Message, Store
 
 _PURGE_PAGE = 500
@@ -202,8 +202,7 @@ class LocalClient:
 
     def purge(self, instance_id: str) -> int:
         """See `Client.purge`."""
-        check_finished(self._head(instance_id), instance_id)
-        return self._gateway.purge([instance_id])
+        return self._gateway.purge([instance_id], skip=False)
 
     def purge_many(self, query: Query) -> int:
         """See `Client.purge_many`."""
@@ -215,10 +214,8 @@ class LocalClient:
             found += [head.instance_id for head in heads if head.status.is_finished]
             if page is None:
                 break
-        return sum(
-            self._gateway.purge([i for i in found[n : n + _PURGE_PAGE] if self._store.instance(i)])
-            for n in range(0, len(found), _PURGE_PAGE)
-        )
+        pages = [found[n : n + _PURGE_PAGE] for n in range(0, len(found), _PURGE_PAGE)]
+        return sum(self._gateway.purge(ids, skip=True) for ids in pages)
 
     def list_instances(self, query: Query = Query()) -> Page:
         """See `Client.list_instances`."""

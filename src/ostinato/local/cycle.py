@@ -20,7 +20,7 @@ from ostinato.events import Parent
 from ostinato.failures import SUB_ORCHESTRATION_ERROR, unstructured
 from ostinato.local.flight import Flight
 from ostinato.local.instances import Instances
-from ostinato.local.store import START_TIMER, Change, Instance, Message, Store
+from ostinato.local.store import START_TIMER, Change, Instance, Message, Store, WorkKey
 from ostinato.local.turns import ChildStart, Live, Turn
 
 logger = logging.getLogger("ostinato.local")
@@ -60,16 +60,19 @@ class Cycle:
         """New heads that have no turn yet, and whether each replaces a finished instance."""
         self._deferred: dict[str, Instance] = {}
         """New heads whose first turn is left to another cycle."""
+        self._wave: dict[str, list[Message]] = {}
         self._changes: list[Change] = []
 
     def head(self, instance_id: str) -> Instance | None:
         """The instance as this cycle leaves it so far."""
+        if instance_id in self._deferred:
+            return self._deferred[instance_id]
         turn = self.turns.get(instance_id)
         if turn is not None:
             return turn.head
         if instance_id in self._starts:
             return self._starts[instance_id][0]
-        return self._deferred.get(instance_id) or self._instances.head(instance_id)
+        return self._instances.head(instance_id)
 
     def send(self, message: Message) -> None:
         """Have a message applied in this cycle."""
@@ -77,8 +80,15 @@ class Cycle:
 
     def start(self, started: ev.ExecutionStarted, *, replaces: bool) -> None:
         """Have a new instance run its first turn in this cycle."""
-        self._starts[started.instance_id] = (pending(started), replaces)
-        self.messages[started.instance_id] = [_start_message(started)]
+        instance_id = started.instance_id
+        self._starts[instance_id] = (pending(started), replaces)
+        # Outcomes of the instance that is replaced still end their work.
+        outcomes = [
+            message
+            for message in self.messages.get(instance_id, ())
+            if isinstance(message.event, (ev.TaskCompleted, ev.TaskFailed))
+        ]
+        self.messages[instance_id] = [_start_message(started), *outcomes]
 
     def run(self) -> list[Change]:
         """Take the turns and return what is to be written, in order.
@@ -88,10 +98,10 @@ class Cycle:
         """
         waves = 0
         while self.messages:
-            wave, self.messages = self.messages, {}
+            self._wave, self.messages = self.messages, {}
             waves += 1
             delivers = self._delivers and waves < MAX_WAVES
-            for instance_id, messages in wave.items():
+            for instance_id, messages in self._wave.items():
                 if instance_id in self.turns or instance_id in self._deferred:
                     self._keep(instance_id, messages)
                 else:
@@ -123,11 +133,14 @@ class Cycle:
         except Exception as error:  # a defect of ours stops this instance, and no other
             logger.exception("instance %r cannot go on", instance_id)
             turn.give_up(error)
-        deferred = self._pass_on(turn, delivers)
+        self._note(turn, delivers)
+
+    def _note(self, turn: Turn, delivers: bool) -> None:
+        """Have the turn written, after the children that it may have sent something to."""
+        self._changes += self._pass_on(turn, delivers)
         change = turn.change()
         if change is not None:
             self._changes.append(change)
-        self._changes += deferred
 
     def _opened(self, instance_id: str) -> Turn | None:
         """The instance's turn, before any message; None when there is no such instance."""
@@ -152,6 +165,8 @@ class Cycle:
                 self._rewind(turn, message, message.event)
             else:
                 turn.take(message)
+        if turn.misfits:
+            turn.end_children(self._store.history(turn.head.instance_id))
         turn.conclude()
 
     def _can_start(self, turn: Turn, messages: list[Message]) -> bool:
@@ -163,24 +178,19 @@ class Cycle:
             messages[:0] = [m for m in self._store.inbox_of(instance_id) if m.id not in known]
         if not messages:
             return False
-        messages.sort(key=lambda message: not isinstance(message.event, ev.ExecutionStarted))
-        first = messages[0]
-        if not isinstance(first.event, ev.ExecutionStarted):
-            waiting.add(instance_id)
-            return False
-        start_at = first.event.start_at
-        if start_at is None or start_at <= self.now:
+        # An instance that was suspended or terminated before its start does not start.
+        messages.sort(key=_before_the_start)
+        start = next((m for m in messages if isinstance(m.event, ev.ExecutionStarted)), None)
+        start_at = (
+            start.event.start_at if start and isinstance(start.event, ev.ExecutionStarted) else None
+        )
+        ends = any(isinstance(m.event, ev.ExecutionTerminated) for m in messages)
+        if start is not None and (ends or start_at is None or start_at <= self.now):
             waiting.discard(instance_id)
+            turn.prepare()
             return True
-        end = next((m for m in messages if isinstance(m.event, ev.ExecutionTerminated)), None)
-        if end is not None:
-            waiting.discard(instance_id)
-            turn.terminate_unstarted(first, end)
-            turn.conclude()
-            messages.clear()
-            return False
         waiting.add(instance_id)
-        if not first.id:
+        if start is not None and start_at is not None and not start.id:
             turn.timers_added.append((START_TIMER, start_at))
         return False
 
@@ -210,6 +220,11 @@ class Cycle:
                 )
                 return
             if not child.status.is_finished:
+                self._call_off_end(turn, child.instance_id, parent)
+                return
+            last = self._store.last_event(child.instance_id)
+            if isinstance(last, ev.ExecutionCompleted) and last.status == "Completed":
+                self._tell_again(turn, parent, last.result or "null")
                 return
         action = CreateSubOrchestration(
             task_id=scheduled.task_id,
@@ -220,19 +235,39 @@ class Cycle:
         )
         turn.children.append(ChildStart(action, parent))
 
-    def give_up(self, instance_id: str, messages: list[Message], error: Exception) -> None:
-        """Fail an instance whose turn can never be written; the messages for it are dropped."""
+    def _call_off_end(self, turn: Turn, child_id: str, parent: Parent) -> None:
+        """Take back the end that a parent which goes on has asked for."""
+        here = self._wave.get(child_id, [])
+        for message in [*here, *self._store.inbox_of(child_id)]:
+            if isinstance(message.event, ev.ExecutionTerminated) and message.parent == parent:
+                if message in here:
+                    here.remove(message)
+                if message.id:
+                    turn.taken.append(message.id)
+
+    def _tell_again(self, turn: Turn, parent: Parent, result: str) -> None:
+        """Give a parent that goes on the result of a child that completed meanwhile."""
+        completed = ev.SubOrchestrationInstanceCompleted(
+            at=self.now, task_id=parent.task_id, result=result
+        )
+        turn.sent.append(
+            Message(
+                instance_id=parent.instance_id, execution_id=parent.execution_id, event=completed
+            )
+        )
+
+    def give_up(
+        self, instance_id: str, messages: list[Message], done: list[WorkKey], error: Exception
+    ) -> None:
+        """Fail an instance whose turn can never be written; what it was to take is dropped."""
         turn = self._opened(instance_id)
         if turn is None:
             return
         self.turns[instance_id] = turn
         turn.taken += [message.id for message in messages if message.id]
+        turn.work_removed += done
         turn.give_up(error)
-        self._flight.forget(instance_id)
-        self._changes += self._pass_on(turn, delivers=False)
-        change = turn.change()
-        if change is not None:
-            self._changes.append(change)
+        self._note(turn, delivers=False)
 
     # What a turn owes to other instances
 
@@ -313,6 +348,16 @@ class Cycle:
         turn.sent.append(
             Message(instance_id=parent.instance_id, execution_id=parent.execution_id, event=failed)
         )
+
+
+def _before_the_start(message: Message) -> int:
+    match message.event:
+        case ev.ExecutionSuspended() | ev.ExecutionResumed() | ev.ExecutionTerminated():
+            return 0
+        case ev.ExecutionStarted():
+            return 1
+        case _:
+            return 2
 
 
 def new_execution_id() -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar, assert_never
@@ -177,11 +177,18 @@ class Engine:
         """Look at the clock and the store again."""
         self._inputs.put(None)
 
-    def forget(self, instance_id: str) -> None:
-        """Drop all that is held of an instance that has been purged; within a command."""
-        self._instances.drop(instance_id)
-        self._instances.waiting.discard(instance_id)
-        self._flight.forget(instance_id)
+    def purge(self, instance_ids: Sequence[str]) -> int:
+        """Forget finished instances, see `Store.purge`; within a command."""
+        gone = self.store.purge(instance_ids)
+        for instance_id in gone:
+            self._instances.drop(instance_id)
+            self._instances.waiting.discard(instance_id)
+            self._flight.forget(instance_id)
+        return len(gone)
+
+    def running(self, instance_id: str) -> list[Work]:
+        """The instance's activities that run now."""
+        return [work for work in self._workers.running if work.call.instance_id == instance_id]
 
     def settle(self, timeout: float) -> bool:
         """Wait until nothing moves without time or messages; False when it takes longer.
@@ -215,15 +222,27 @@ class Engine:
     # The loop
 
     def _run(self) -> None:
-        while not (self._ending and self._inputs.empty()):
-            items = self._collect()
-            try:
-                self._take(items)
-            except Exception:  # a defect of ours must not stop every instance
-                logger.exception("the engine could not take a turn")
-                self._refuse(items, OstinatoError("the engine failed; see its log"))
-            if self._is_idle():
-                self.notices.tell_idle()
+        try:
+            while not (self._ending and self._inputs.empty()):
+                self._turn_round()
+        finally:  # whatever stopped it, nobody is to wait for ever
+            with self._lock:
+                self._closing = True
+            self.notices.close()
+            while not self._inputs.empty():
+                item = self._inputs.get_nowait()
+                if isinstance(item, Command):
+                    item.answer(StoreError("this host has stopped; see its log"))
+
+    def _turn_round(self) -> None:
+        items = self._collect()
+        try:
+            self._take(items)
+        except Exception:  # a defect of ours must not stop every instance
+            logger.exception("the engine could not take a turn")
+            self._refuse(items, OstinatoError("the engine failed; see its log"))
+        if self._is_idle():
+            self.notices.tell_idle()
 
     def _collect(self) -> list[Item]:
         """Wait until there is something to do."""
@@ -232,8 +251,6 @@ class Engine:
             items, self._stalled = self._stalled, items
         item = self._next_input(0.0 if items else self._patience())
         while item is not None:
-            if isinstance(item, tuple):
-                self._workers.finished(item[0])
             items.append(item)
             item = self._next_input(self._linger(item)) if len(items) < MAX_ITEMS else None
         return items
@@ -303,6 +320,7 @@ class Engine:
         stored = self._read_store(cycle) if self._may_write() else {}
         try:
             if self._write(cycle, commands):
+                self._let_go(items)
                 return
             if len(cycle.turns) <= 1:
                 self._hold(items)
@@ -319,23 +337,38 @@ class Engine:
         cycle = self._cycle(delivers=False)
         cycle.messages.update(stored)
         try:
-            if not self._write(cycle, self._take_in(cycle, items)):
+            if self._write(cycle, self._take_in(cycle, items)):
+                self._let_go(items)
+            else:
                 self._hold(items)
         except Exception as error:
             logger.exception("a turn can never be written")
             if any(isinstance(item, Command) for item in items):
                 self._refuse(items, OstinatoError(f"this cannot be written: {error}"))
             else:
-                self._give_up(list(cycle.turns), stored, error)
+                self._give_up(list(cycle.turns), items, stored, error)
 
     def _give_up(
-        self, instance_ids: list[str], stored: dict[str, list[Message]], error: Exception
+        self,
+        instance_ids: list[str],
+        items: list[Item],
+        stored: dict[str, list[Message]],
+        error: Exception,
     ) -> None:
         """Fail instances whose turns can never be written, so that they are not tried for ever."""
         cycle = self._cycle(delivers=False)
+        done = [item[0].key for item in items if isinstance(item, tuple)]
         for instance_id in instance_ids:
-            cycle.give_up(instance_id, stored.get(instance_id, []), error)
+            mine = [key for key in done if key.instance_id == instance_id]
+            cycle.give_up(instance_id, stored.get(instance_id, []), mine, error)
         self._write(cycle, [])
+        self._let_go(items)
+
+    def _let_go(self, items: list[Item]) -> None:
+        """Tell the workers which outcomes are off our hands: they pause when there are many."""
+        for item in items:
+            if isinstance(item, tuple):
+                self._workers.finished(item[0])
 
     def _hold(self, items: list[Item]) -> None:
         """Keep what cannot be written; commands are answered, since nothing was accepted."""
@@ -416,11 +449,11 @@ class Engine:
             cycle.send(message)
 
     def _fire_timers(self, cycle: Cycle) -> None:
+        expired: list[str] = []
         for timer in self.store.due(cycle.now, MAX_ITEMS):
             instance_id = timer.instance_id
             if timer.task_id == PURGE_TIMER:
-                self.store.purge([instance_id])
-                self.forget(instance_id)
+                expired.append(instance_id)
             elif timer.task_id == START_TIMER:
                 self._instances.waiting.add(instance_id)
                 cycle.messages.setdefault(instance_id, [])
@@ -429,6 +462,8 @@ class Engine:
                 cycle.send(
                     Message(instance_id=instance_id, execution_id=timer.execution_id, event=fired)
                 )
+        if expired:
+            self.purge(expired)
         self._next_due = self.store.next_due()
 
     def _unfinished(self) -> Iterator[str]:
@@ -481,9 +516,12 @@ class Engine:
             logger.warning("the task hub can be written again")
             self.trouble = None
         self._pause = _FIRST_PAUSE
-        self._pay(cycle, changes)
         for command in commands:
             command.answer()
+        try:
+            self._pay(cycle, changes)
+        except Exception:  # e.g. no thread can be started: what is committed must not be redone
+            logger.exception("what a commit owes could not all be done")
         self._answered_at = time.monotonic() if commands else 0.0
         return True
 

@@ -23,8 +23,8 @@ def translated(path: str) -> Generator[None, None, None]:
         raise store_error(error, path) from error
     except msgspec.MsgspecError as error:
         raise StoreError(
-            f"task hub {path!r} holds data that this version cannot read ({error}); "
-            "upgrade Ostinato, or put back a copy of the file"
+            f"task hub {path!r} holds data that this version cannot read ({error}): a newer "
+            "Ostinato wrote it (upgrade), or the file was changed by hand (put back a copy)"
         ) from error
 
 

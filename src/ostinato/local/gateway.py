@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ostinato import events as ev
@@ -43,8 +43,12 @@ class Gateway(Protocol):
         """
         ...
 
-    def purge(self, instance_ids: Sequence[str]) -> int:
-        """Forget finished instances; see `Store.purge`."""
+    def purge(self, instance_ids: Sequence[str], *, skip: bool) -> int:
+        """Forget instances; see `Store.purge`. One that is gone or runs is skipped or refused.
+
+        Raises:
+            InstanceNotFoundError, InstanceExistsError: It is not there, or has not ended.
+        """
         ...
 
     def await_end(self, instance_id: str, timeout: float | None) -> None:
@@ -86,18 +90,11 @@ class EngineGateway:
 
         self._engine.call(prepare)
 
-    def purge(self, instance_ids: Sequence[str]) -> int:
+    def purge(self, instance_ids: Sequence[str], *, skip: bool) -> int:
         """See `Gateway.purge`."""
-
-        def prepare(cycle: Cycle) -> int:
-            for instance_id in instance_ids:
-                check_finished(cycle.head(instance_id), instance_id)
-            count = self._engine.store.purge(instance_ids)
-            for instance_id in instance_ids:
-                self._engine.forget(instance_id)
-            return count
-
-        return self._engine.call(prepare)
+        return self._engine.call(
+            lambda cycle: self._engine.purge(_purgeable(instance_ids, cycle.head, skip))
+        )
 
     def await_end(self, instance_id: str, timeout: float | None) -> None:
         """See `Gateway.await_end`."""
@@ -132,11 +129,9 @@ class StoreGateway:
         check_message(self._store.instance(message.instance_id), message)
         self._store.send([message])
 
-    def purge(self, instance_ids: Sequence[str]) -> int:
+    def purge(self, instance_ids: Sequence[str], *, skip: bool) -> int:
         """See `Gateway.purge`."""
-        for instance_id in instance_ids:
-            check_finished(self._store.instance(instance_id), instance_id)
-        return self._store.purge(instance_ids)
+        return len(self._store.purge(_purgeable(instance_ids, self._store.instance, skip)))
 
     def await_end(self, instance_id: str, timeout: float | None) -> None:
         """See `Gateway.await_end`."""
@@ -167,6 +162,16 @@ def check_message(head: Instance | None, message: Message) -> None:
         raise InstanceFinishedError(
             f"instance {instance_id!r} has ended ({head.status.value}) and takes no more messages"
         )
+
+
+def _purgeable(
+    instance_ids: Sequence[str], head_of: Callable[[str], Instance | None], skip: bool
+) -> list[str]:
+    heads = {instance_id: head_of(instance_id) for instance_id in instance_ids}
+    if not skip:
+        for instance_id, head in heads.items():
+            check_finished(head, instance_id)
+    return [i for i, head in heads.items() if head is not None and head.status.is_finished]
 
 
 def check_finished(head: Instance | None, instance_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ostinato.local.client import LocalClient
 from ostinato.local.clock import Clock, SystemClock
 from ostinato.local.engine import Engine
 from ostinato.local.gateway import EngineGateway, StoreGateway
-from ostinato.local.progress import Progress, ProgressReader
+from ostinato.local.progress import Progress, ProgressReader, RunningActivity
 from ostinato.local.store import Store
 from ostinato.replay import Orchestration
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from typing import Self
 
 MEMORY = ":memory:"
+
+_PROGRESS_READERS = 100
+"""Instances whose counts are kept between calls of `LocalHost.progress`."""
 
 
 def open_store(store: str | PathLike[str] | Store) -> Store:
@@ -97,6 +101,7 @@ class LocalHost:
                 self._store.close()
             raise
         self.client = LocalClient(self._store, EngineGateway(self._engine), the_clock, app.registry)
+        self._lock = Lock()
         self._progress: dict[str, ProgressReader] = {}
 
     def __enter__(self) -> Self:
@@ -151,10 +156,18 @@ class LocalHost:
 
     def progress(self, instance_id: str) -> Progress:
         """Count the instance's activities; cheap when called again and again."""
-        reader = self._progress.get(instance_id)
-        if reader is None:
-            reader = self._progress[instance_id] = ProgressReader(self._store, instance_id)
-        return reader.read()
+        with self._lock:
+            reader = self._progress.pop(instance_id, None)
+            if reader is None:
+                reader = ProgressReader(self._store, instance_id)
+            self._progress[instance_id] = reader  # the one asked for last stays longest
+            while len(self._progress) > _PROGRESS_READERS:
+                del self._progress[next(iter(self._progress))]
+            return reader.read()
+
+    def running(self, instance_id: str) -> list[RunningActivity]:
+        """Return the instance's activities that run now, with their last signs of life."""
+        return [RunningActivity.of(work) for work in self._engine.running(instance_id)]
 
 
 class RemoteHub:

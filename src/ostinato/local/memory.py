@@ -322,8 +322,8 @@ class MemoryStore:
         with self._lock:
             self._post(messages)
 
-    def purge(self, instance_ids: Sequence[str]) -> int:
-        """Forget instances and their children; see `Store.purge`."""
+    def purge(self, instance_ids: Sequence[str]) -> Sequence[str]:
+        """Forget instances and their ended children; see `Store.purge`."""
         with self._lock:
             found: dict[str, None] = {}
             wanted = list(instance_ids)
@@ -331,10 +331,14 @@ class MemoryStore:
                 instance_id = wanted.pop()
                 if instance_id not in found and instance_id in self._records:
                     found[instance_id] = None
-                    wanted.extend(self._children.get(instance_id, ()))
+                    wanted.extend(
+                        child
+                        for child in self._children.get(instance_id, ())
+                        if self._records[child].head.status.is_finished
+                    )
             for instance_id in found:
                 self._forget(self._records[instance_id])
-            return len(found)
+            return list(found)
 
     def version(self) -> int:
         """Always 0: no other process can write."""
@@ -357,7 +361,7 @@ def _work_order(key: WorkKey) -> tuple[int, str]:
 
 def _matches(head: Instance, query: Query) -> bool:
     return (
-        (not query.status or head.status in query.status)
+        (not query.statuses or head.status in query.statuses)
         and (query.created_from is None or head.created_at >= query.created_from)
         and (query.created_to is None or head.created_at <= query.created_to)
         and head.instance_id.startswith(query.prefix)

@@ -47,6 +47,8 @@ from ostinato.local.store import (
     WorkKey,
 )
 
+_FINISHED = msgspec.json.encode([s.value for s in RuntimeStatus if s.is_finished]).decode()
+
 _PAGE = 1000
 """Rows that a listing of all work reads at a time."""
 
@@ -295,20 +297,21 @@ class SqliteStore:
         with self._writing() as db:
             db.executemany(batch.SEND_MESSAGE, [message_row(message) for message in messages])
 
-    def purge(self, instance_ids: Sequence[str]) -> int:
-        """Forget instances and their children; see `Store.purge`."""
+    def purge(self, instance_ids: Sequence[str]) -> Sequence[str]:
+        """Forget instances and their ended children; see `Store.purge`."""
         with self._writing() as db:
             found = db.execute(
                 "WITH RECURSIVE family (key, id) AS ("
                 " SELECT key, id FROM instance WHERE id IN (SELECT value FROM json_each(?))"
                 " UNION"
                 " SELECT i.key, i.id FROM instance i JOIN family f ON i.parent_id = f.id"
+                "  WHERE i.status IN (SELECT value FROM json_each(?))"
                 ") SELECT key, id FROM family",
-                (msgspec.json.encode(list(instance_ids)).decode(),),
+                (msgspec.json.encode(list(instance_ids)).decode(), _FINISHED),
             ).fetchall()
             db.executemany(batch.DROP_WORK, [(key,) for key, _ in found])
             batch.forget(db, found)
-            return len(found)
+            return [instance_id for _, instance_id in found]
 
     def version(self) -> int:
         """A number that changes when another process has written."""
@@ -430,9 +433,9 @@ def _conditions(query: Query) -> tuple[str, list[Any]]:
         conditions.append(condition)
         values.extend(parameters)
 
-    if query.status:
-        marks = ", ".join("?" * len(query.status))
-        add(f"status IN ({marks})", *(status.value for status in query.status))
+    if query.statuses:
+        marks = ", ".join("?" * len(query.statuses))
+        add(f"status IN ({marks})", *(status.value for status in query.statuses))
     if query.created_from is not None:
         add("created_at >= ?", micros(query.created_from))
     if query.created_to is not None:

@@ -233,8 +233,11 @@ class Store(Protocol):
         """Append messages durably."""
         ...
 
-    def purge(self, instance_ids: Sequence[str]) -> int:
-        """Forget instances and, recursively, their children; return how many there were."""
+    def purge(self, instance_ids: Sequence[str]) -> Sequence[str]:
+        """Forget instances and, recursively, their children that have ended.
+
+        Returns the ids of all that were forgotten. Unknown ids are no error.
+        """
         ...
 
     def version(self) -> int:

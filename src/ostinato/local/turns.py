@@ -6,7 +6,7 @@ and starts nothing itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, assert_never
 
@@ -43,7 +43,7 @@ from ostinato.local.store import (
     WorkItem,
     WorkKey,
 )
-from ostinato.replay import Orchestration
+from ostinato.replay import PARENT_ENDED, Orchestration
 from ostinato.rewind import Rewind, plan_rewind
 
 GENERATIONS_PER_TURN = 8
@@ -73,6 +73,9 @@ class Turn:
     """What one instance's messages lead to."""
 
     __slots__ = (
+        "_aside",
+        "_begun",
+        "_disowned",
         "_expected",
         "_fresh",
         "_generations",
@@ -108,6 +111,11 @@ class Turn:
         self._misfits = _misfits(live)
         """The code does not fit the history any more, so the instance ends in this turn, and
         what is open is not known."""
+        self._begun = live.head.length > 0
+        self._aside: list[Message] = []
+        """Came after continue-as-new, and is for the next generation."""
+        self._disowned = False
+        """Ended by its parent, which has ended too: nobody is told."""
         self.events: list[Event] = []
         self.taken: list[int] = []
         self.sent: list[Message] = []
@@ -183,8 +191,22 @@ class Turn:
             self.timers_removed.append(event.task_id)
         if isinstance(event, ev.ExecutionStarted):
             self._begin(event)
+        elif self._is_for_the_next(message):
+            self._aside.append(message)
         elif self._heeds(message):
+            if isinstance(event, ev.ExecutionTerminated) and message.parent is not None:
+                self._disowned = True
             self._apply(event)
+
+    def _is_for_the_next(self, message: Message) -> bool:
+        """Whether a message is for the instance, whichever generation it has come to."""
+        orchestration = self._live.orchestration
+        return (
+            message.execution_id is None
+            and orchestration is not None
+            and isinstance(orchestration.outcome, ContinuedAsNew)
+            and not isinstance(message.event, ev.EventRaised)
+        )
 
     def _heeds(self, message: Message) -> bool:
         head = self._live.head
@@ -199,13 +221,13 @@ class Turn:
             return False
         match message.event:
             case (
-                ev.TaskCompleted(task_id=task_id)
-                | ev.TaskFailed(task_id=task_id)
-                | ev.TimerFired(task_id=task_id)
-                | ev.SubOrchestrationInstanceCompleted(task_id=task_id)
-                | ev.SubOrchestrationInstanceFailed(task_id=task_id)
+                ev.TaskCompleted()
+                | ev.TaskFailed()
+                | ev.TimerFired()
+                | ev.SubOrchestrationInstanceCompleted()
+                | ev.SubOrchestrationInstanceFailed()
             ):
-                return self._misfits or orchestration.is_open(task_id)
+                return self._misfits or orchestration.awaits(message.event)
             case ev.EventRaised(event_id=event_id):
                 return event_id is None or not orchestration.has_taken(event_id)
             case ev.ExecutionSuspended():
@@ -217,20 +239,46 @@ class Turn:
 
     def _begin(self, started: ev.ExecutionStarted) -> None:
         """Begin the execution, unless it has begun (the message is a duplicate)."""
-        head = self._live.head
-        if started.execution_id != head.execution_id or head.length or self.events:
+        if self._begun or started.execution_id != self._live.head.execution_id:
             return
-        self._live.orchestration = Orchestration(self._registry)
+        self._begun = True
         if started.start_at is not None:
             self.timers_removed.append(START_TIMER)
         self._apply(started)
 
-    def terminate_unstarted(self, started: Message, message: Message) -> None:
-        """End an instance that waits for its start: its code never runs."""
-        self.taken += [m.id for m in (started, message) if m.id]
+    def prepare(self) -> None:
+        """Make ready for the first turn of an execution."""
         self._live.orchestration = Orchestration(self._registry)
-        self._apply(message.event)
-        self._apply(started.event)
+
+    @property
+    def misfits(self) -> bool:
+        """Whether replay alone ended the instance, so that not all its children are known."""
+        return self._misfits
+
+    def end_children(self, history: Sequence[Event]) -> None:
+        """End the open children that the history knows of."""
+        head = self._live.head
+        created = {
+            e.task_id: e.instance_id
+            for e in history
+            if isinstance(e, ev.SubOrchestrationInstanceCreated) and not e.detached
+        }
+        for event in history:
+            if isinstance(
+                event, (ev.SubOrchestrationInstanceCompleted, ev.SubOrchestrationInstanceFailed)
+            ):
+                created.pop(event.task_id, None)
+        for task_id, instance_id in created.items():
+            self._end_child(task_id, instance_id, head)
+
+    def _end_child(self, task_id: int, instance_id: str, head: Instance) -> None:
+        self.sent.append(
+            Message(
+                instance_id=instance_id,
+                event=ev.ExecutionTerminated(at=self._now, reason=PARENT_ENDED),
+                parent=Parent(head.instance_id, head.execution_id, task_id),
+            )
+        )
 
     def _apply(self, event: Event) -> None:
         orchestration = self._live.orchestration
@@ -254,6 +302,12 @@ class Turn:
         self._live.orchestration = orchestration
         self.timers_removed.append(PURGE_TIMER)
         head = self._live.head
+        again = {e.task_id for e in plan.in_flight if isinstance(e, ev.TaskScheduled)}
+        self.work_removed = [
+            key
+            for key in self.work_removed
+            if key.execution_id != head.execution_id or key.task_id not in again
+        ]
         for event in plan.in_flight:
             match event:
                 case ev.TaskScheduled():
@@ -275,8 +329,9 @@ class Turn:
             return
         failure = failure_of(error, task=head.name)
         now = self._now
+        came = [event for event in self.events if not isinstance(event, _SCHEDULING)]
         self.events = [
-            ev.OrchestratorStarted(at=now),
+            *(came or [ev.OrchestratorStarted(at=now)]),
             ev.ExecutionCompleted(at=now, status="Failed", failure=failure),
         ]
         self.work_added, self.timers_added, self.children, self.sent = [], [], [], []
@@ -328,13 +383,7 @@ class Turn:
                 )
                 self.sent.append(Message(instance_id=action.instance_id, event=raised))
             case TerminateChild():
-                self.sent.append(
-                    Message(
-                        instance_id=action.instance_id,
-                        event=ev.ExecutionTerminated(at=self._now, reason=action.reason),
-                        parent=Parent(head.instance_id, head.execution_id, action.task_id),
-                    )
-                )
+                self._end_child(action.task_id, action.instance_id, head)
             case CompleteOrchestration():
                 self._complete(action.outcome)
             case RecordMarker():
@@ -369,7 +418,7 @@ class Turn:
         if definition is not None and definition.purge_after is not None:
             due = self._now + timedelta(seconds=definition.purge_after)
             self.timers_added.append((PURGE_TIMER, due))
-        if head.parent is not None:
+        if head.parent is not None and not self._disowned:
             self.sent.append(_to_parent(head.parent, outcome, self._now))
 
     def _settle_head(self, orchestration: Orchestration) -> None:
@@ -416,15 +465,21 @@ class Turn:
         self._live.head = msgspec.structs.replace(
             head,
             execution_id=started.execution_id,
-            version=outcome.version,
+            version=outcome.version or None,
             custom_status=outcome.custom_status,
             length=0,
         )
+        aside, self._aside = self._aside, []
         if self._generations < GENERATIONS_PER_TURN:
+            self.prepare()
+            self._begun = False
             self._begin(started)
+            for message in aside:
+                self.take(msgspec.structs.replace(message, id=0))
             self.conclude()
         else:
-            self.sent.append(Message(instance_id=head.instance_id, event=started))
+            begin = Message(instance_id=head.instance_id, event=started)
+            self.sent += [begin, *(msgspec.structs.replace(message, id=0) for message in aside)]
 
 
 def _hears(outcome: Outcome | None, event: Event) -> bool:
@@ -447,6 +502,16 @@ def _hears(outcome: Outcome | None, event: Event) -> bool:
         case _:
             assert_never(outcome)
 
+
+_SCHEDULING = (
+    ev.TaskScheduled,
+    ev.TimerCreated,
+    ev.SubOrchestrationInstanceCreated,
+    ev.EventSent,
+    ev.Marker,
+    ev.ContinueAsNew,
+    ev.ExecutionCompleted,
+)
 
 _STATUS = {
     Completed: RuntimeStatus.COMPLETED,

@@ -188,7 +188,7 @@ class CrashingStore:
         """See `Store.send`."""
         self._write(lambda: self._inner.send(messages))
 
-    def purge(self, instance_ids: Sequence[str]) -> int:
+    def purge(self, instance_ids: Sequence[str]) -> Sequence[str]:
         """See `Store.purge`."""
         return self._write(lambda: self._inner.purge(instance_ids))
 

@@ -639,7 +639,12 @@ class StoreContract:
     def test_purging_forgets_children_and_theirs(self, store: Store) -> None:
         family = {"boss": None, "child": "boss", "grandchild": "child", "stranger": None}
         for instance_id, parent in family.items():
-            instance = head(instance_id, length=1, parent=parent and Parent(parent, "e", 0))
+            instance = head(
+                instance_id,
+                length=1,
+                parent=parent and Parent(parent, "e", 0),
+                status=RuntimeStatus.COMPLETED,
+            )
             store.commit(
                 [
                     Change(
@@ -652,7 +657,8 @@ class StoreContract:
                     )
                 ]
             )
-        assert store.purge(["boss", "boss", "child", "unknown"]) == 3
+        gone = store.purge(["boss", "boss", "child", "unknown"])
+        assert sorted(gone) == ["boss", "child", "grandchild"]
         assert ids(store.instances(Query())[0]) == ["stranger"]
         assert store.history("boss") == []
         assert keys(store) == [item(0, "stranger").key]
@@ -660,10 +666,17 @@ class StoreContract:
         assert names(store.inbox(0, 10)) == ["stranger"]
         assert store.children("boss") == []
 
+    def test_children_that_still_run_are_not_purged(self, store: Store) -> None:
+        boss = head("boss", status=RuntimeStatus.COMPLETED)
+        child = head("child", parent=Parent("boss", "e", 0))
+        store.commit([Change(instance=one, expected_length=None) for one in (boss, child)])
+        assert list(store.purge(["boss"])) == ["boss"]
+        assert store.instance("child") == child
+
     def test_purging_nothing_forgets_nothing(self, store: Store) -> None:
         store.commit([new()])
-        assert store.purge([]) == 0
-        assert store.purge(["unknown"]) == 0
+        assert list(store.purge([])) == []
+        assert list(store.purge(["unknown"])) == []
         assert store.instance("a") == head()
 
     def test_a_purged_id_may_be_used_again(self, store: Store) -> None:
