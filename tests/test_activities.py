@@ -204,8 +204,8 @@ def test_a_sync_function_that_returns_a_coroutine_is_told_the_mend():
 
 def test_a_foreign_activity_has_nothing_to_run():
     failed = failure(run(None))
-    assert failed.type == "UnknownNameError"
-    assert "foreign" in failed.message
+    assert failed.type == "ActivityError"
+    assert "another application" in failed.message
 
 
 def test_a_function_that_nothing_could_call_fails_its_attempts():

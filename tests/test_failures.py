@@ -306,14 +306,14 @@ def test_a_builtin_is_raised_as_itself_and_as_a_failed_task():
     assert isinstance(error, TaskFailedError)
     assert error.args == ("by zero",)
     assert error.failure.task == "pay"
-    assert str(error) == "ZeroDivisionError: by zero (in 'pay')"
+    assert str(error) == "by zero"
     with pytest.raises(ArithmeticError):
         raise error
 
 
 def test_the_class_goes_by_the_original_name():
     shown = "".join(traceback.format_exception(again(InsufficientFunds("no"))))
-    assert shown == f"{__name__}.InsufficientFunds: InsufficientFunds: no (in 'pay')\n"
+    assert shown == f"{__name__}.InsufficientFunds: no\n"
     assert type(again(KeyError("k"))).__qualname__ == "KeyError"
     assert repr(again(KeyError("k"))) == "KeyError('k')"
 
@@ -483,7 +483,7 @@ def test_arguments_that_do_not_suit_a_builtin_are_survived(arguments: str):
 def test_a_host_timeout_is_caught_as_the_builtin():
     failure = unstructured("TimeoutError", "took over 5 s", task="slow", attempt=2)
     assert (failure.task, failure.attempt) == ("slow", 2)
-    with pytest.raises(TimeoutError, match=r"took over 5 s \(in 'slow', attempt 2\)"):
+    with pytest.raises(TimeoutError, match="took over 5 s"):
         raise error_from(failure, {})
 
 

@@ -32,8 +32,8 @@ LAYERS = """
     app
     .
     local.clock local.faults local.notices local.store
-    local.checks local.progress local.scheduling local.process_child
-    local.rows local.board local.turns local.loop local.processes
+    local.checks local.scheduling local.process_child
+    local.progress local.rows local.board local.turns local.loop local.processes
     local.batch local.schema local.cache local.workers local.memory
     local.sqlite local.instances local.flight
     local.cycle

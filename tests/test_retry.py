@@ -139,7 +139,6 @@ def test_an_empty_list_of_conditions_retries_nothing():
         (KeyError, "Declined"),
         iter([KeyError, ValueError]),
     ],
-    ids=repr,
 )
 def test_types_names_and_functions_match_a_failure_and_its_bases(condition: Any):
     policy = RetryPolicy(3, retry_on=condition)
@@ -150,7 +149,6 @@ def test_types_names_and_functions_match_a_failure_and_its_bases(condition: Any)
 @pytest.mark.parametrize(
     "condition",
     [KeyError, "KeyError", "clined", "other.Declined", lambda failure: False, (KeyError, OSError)],
-    ids=repr,
 )
 def test_other_conditions_do_not_match(condition: Any):
     assert not RetryPolicy(3, retry_on=condition).matches(DECLINED)

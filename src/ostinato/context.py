@@ -551,7 +551,7 @@ class OrchestrationContext:
 
         request = request_of(method, uri, content, headers, header_env, token_source, is_raw_str)
         interval = seconds(poll_interval, "poll_interval")
-        return HttpTask(self, request, interval if poll else None, retry, timeout)
+        return HttpTask(self, request, interval if poll else None, retry, timeout, sys._getframe(1))
 
     # Waiting
 

@@ -17,9 +17,11 @@ from ostinato.definitions import HTTP_ACTIVITY
 from ostinato.errors import OstinatoError, UnsupportedError
 from ostinato.failures import error_from, failure_of
 from ostinato.retry import RetryPolicy
-from ostinato.tasks import Group, Task
+from ostinato.tasks import Group, HostTask, Task
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from ostinato.context import OrchestrationContext
 
 _LONGEST_PAUSE = 86_400.0
@@ -123,7 +125,7 @@ def perform(request: DurableHttpRequest) -> DurableHttpResponse:
 class HttpTask(Group[DurableHttpResponse]):
     """A request and the polls that follow it, as one task."""
 
-    __slots__ = ("_failed", "_response", "_steps")
+    __slots__ = ("_failed", "_response", "_site", "_steps")
 
     def __init__(
         self,
@@ -132,14 +134,18 @@ class HttpTask(Group[DurableHttpResponse]):
         poll_interval: float | None,
         retry: RetryPolicy | None,
         timeout: float | timedelta | None,
+        frame: FrameType,
     ) -> None:
         super().__init__(context._execution, ())
         self._failed: Exception | None = None
         self._response: DurableHttpResponse | None = None
+        self._site = frame.f_code, frame.f_lasti
         self._steps = _follow(context, request, poll_interval, retry, timeout)
         self._await(next(self._steps))
 
     def _await(self, step: Task[Any]) -> None:
+        if isinstance(step, HostTask):
+            step._code, step._instruction = self._site  # the caller's line, not one of ours
         self._children = (step,)
         step._watch(self)
 
@@ -205,7 +211,7 @@ def _same_origin(request: DurableHttpRequest, uri: str, headers: dict[str, str])
 def _retry_after(headers: dict[str, str], now: datetime, default: float) -> float:
     """Seconds to wait, from a Retry-After of seconds or of a date (RFC 9110, 10.2.3)."""
     text = headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return min(float(text), _LONGEST_PAUSE)
     if text:
         from email.utils import parsedate_to_datetime

@@ -181,13 +181,12 @@ class Execution:
         shown = self.registry.name_of(name)
         near = get_close_matches(shown, known, n=1)
         others = sorted(other for other in known if not other.startswith("ostinato."))
-        hint = (
-            f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(others[:20]) or 'none'}"
-        )
+        known_as = f"it has: {', '.join(others[:20]) or 'none'}."
+        hint = f"did you mean {near[0]!r}?" if near else known_as
         where = "" if frame is None else f" (asked for at {Site(frame.f_code, frame.f_lasti)})"
         self.refuse(
             "UnknownNameError",
-            f"{what} {shown!r} is not in the application{where}; {hint}. Register it, "
+            f"{what} {shown!r} is not in the application{where}; {hint} Register it, "
             f"or declare it with app.foreign_{what}({shown!r}), then rewind",
         )
 

@@ -7,7 +7,7 @@ What other work has brought stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,15 +42,24 @@ class Rewind:
 def plan_rewind(registry: Registry, history: Sequence[Event]) -> Rewind:
     """Return how to rewind the instance with this history, which has failed."""
     gone = rewound_positions(history)
-    kept = [(position, event) for position, event in enumerate(history) if position not in gone]
+    kept = _kept(history, gone)
     ends = {p: e for p, e in kept if isinstance(e, ev.ExecutionCompleted)}
     failed_ids = _failed_ids(registry, [e for p, e in kept if p not in ends], ends.values())
     failures = [p for p, e in kept if isinstance(e, _FAILURES) and e.task_id in failed_ids]
     gone |= ends.keys() | set(failures)
     if failures:
         gone |= _consequences(kept, min(failures))
-    left = [event for position, event in enumerate(history) if position not in gone]
+    left = [event for _, event in _kept(history, gone)]
     return Rewind(tuple(sorted(gone)), _unfinished(registry, left))
+
+
+def _kept(history: Sequence[Event], gone: Container[int]) -> list[tuple[int, Event]]:
+    """What is not forgotten, by position; earlier rewinds have had their effect by this."""
+    return [
+        (position, event)
+        for position, event in enumerate(history)
+        if position not in gone and not isinstance(event, ev.ExecutionRewound)
+    ]
 
 
 def _failed_ids(

@@ -20,7 +20,7 @@ from ostinato.actions import (
     SendEvent,
 )
 from ostinato.codec import decode
-from ostinato.errors import TaskCancelledError
+from ostinato.errors import CodecError, TaskCancelledError
 from ostinato.events import Event, EventRaised
 from ostinato.execution import Execution, Site
 from ostinato.failures import Failure, error_from, failure_of, unstructured
@@ -76,7 +76,16 @@ class Task(Generic[T_co]):
         if not self._done:
             return None
         error = self._error()
-        return self._value() if error is None else error
+        if error is not None:
+            return error
+        try:
+            return self._value()
+        except CodecError as mistaken:  # it does not fit its annotation
+            return mistaken
+
+    def _failed_at(self) -> int:
+        """Where in the order of finishing the failure is that the task raises."""
+        return self._order
 
     def _value(self) -> T_co:
         """The result of a task that succeeded."""
@@ -574,9 +583,12 @@ class AllTask(Group[list[T]]):
 
     def _note(self, child: Task[Any]) -> None:
         if child._error() is not None and (
-            self._first_failed is None or child._order < self._first_failed._order
+            self._first_failed is None or child._failed_at() < self._first_failed._failed_at()
         ):
             self._first_failed = child
+
+    def _failed_at(self) -> int:
+        return self._order if self._first_failed is None else self._first_failed._failed_at()
 
     def _child_finished(self, child: Task[Any]) -> None:
         self._note(child)
