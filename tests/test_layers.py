@@ -33,7 +33,7 @@ LAYERS = """
     .
     local.clock local.faults local.notices local.store
     local.checks local.scheduling local.process_child
-    local.progress local.rows local.board local.turns local.loop local.processes
+    local.progress local.running local.rows local.board local.turns local.loop local.processes
     local.batch local.schema local.cache local.workers local.memory
     local.sqlite local.instances local.flight
     local.cycle

@@ -644,7 +644,8 @@ def test_the_failure_that_came_first_is_raised_however_deep_it_lies(app: ost.App
         inner = ctx.task_all([ctx.call_activity("a"), ctx.call_activity("b")])
         yield ctx.task_all([inner, ctx.call_activity("c")])
 
-    history = [turn(), started("nested"), *(scheduled(i, name) for i, name in enumerate("abc"))]
+    history: list[Event] = [turn(), started("nested")]
+    history += [scheduled(i, name) for i, name in enumerate("abc")]
     history += [turn(1), failed(0, ValueError("first")), failed(2, KeyError("second"))]
     outcome = outcome_of(app.registry, [*history, completed(1)])
     assert isinstance(outcome, Failed)
@@ -658,5 +659,6 @@ def test_the_result_that_does_not_fit_its_annotation_is_an_error_not_raised(app:
         yield ctx.task_any([task])
         return type(task.result).__name__
 
-    history = [turn(), started("mistaken"), scheduled(0, "typed", 1), turn(1), completed(0, "no")]
+    history: list[Event] = [turn(), started("mistaken"), scheduled(0, "typed", 1)]
+    history += [turn(1), completed(0, "no")]
     assert outcome_of(app.registry, history) == Completed('"CodecError"')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, overload
@@ -228,7 +228,7 @@ class App:
 
 
 @contextmanager
-def _registering() -> Iterator[None]:
+def _registering() -> Generator[None, None, None]:
     """Raise `RegistrationError` for arguments of the wrong type or value."""
     try:
         yield

@@ -56,7 +56,8 @@ def tags(value: Any) -> dict[str, str] | None:
         return None
     if not isinstance(value, Mapping):
         raise TypeError(f"tags are a mapping of str to str, not {type(value).__name__}")
-    return {text(k, "the name of a tag"): note(v, f"tag {k!r}") for k, v in value.items()}
+    given: Mapping[Any, Any] = value
+    return {text(k, "the name of a tag"): note(v, f"tag {k!r}") for k, v in given.items()}
 
 
 def seconds(value: Any, what: str) -> float:

@@ -3,7 +3,8 @@
 from ostinato.local.client import LocalClient
 from ostinato.local.clock import Clock, SystemClock
 from ostinato.local.host import LocalHost, RemoteHub, connect
-from ostinato.local.progress import ActivityProgress, Progress, RunningActivity
+from ostinato.local.progress import ActivityProgress, Progress
+from ostinato.local.running import RunningActivity
 from ostinato.local.store import Store
 
 __all__ = [

@@ -125,7 +125,9 @@ class LocalClient:
         while True:
             head = self._head(instance_id)
             if head.status.is_finished and not self._is_reviving(head):
-                return self._status(head)
+                if self._head(instance_id) == head:  # it was not revived between the two looks
+                    return self._status(head)
+                continue
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError(

@@ -156,6 +156,7 @@ class Engine:
     def _take_what_came(self) -> None:
         """Let messages that were sent while nobody executed the hub count before anyone looks."""
         with suppress(StoreError):  # noted as trouble, and tried again
+            self.call(lambda _: None)
             while self._unread and self.trouble is None:
                 self.call(lambda _: None)
 

@@ -15,7 +15,8 @@ from ostinato.local.client import LocalClient
 from ostinato.local.clock import Clock, SystemClock
 from ostinato.local.engine import Engine
 from ostinato.local.gateway import EngineGateway, StoreGateway
-from ostinato.local.progress import Progress, ProgressReader, RunningActivity
+from ostinato.local.progress import Progress, ProgressReader
+from ostinato.local.running import RunningActivity
 from ostinato.local.store import Store
 from ostinato.replay import Orchestration
 

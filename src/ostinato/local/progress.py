@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
 from ostinato import events as ev
-from ostinato.codec import decode
-from ostinato.local.scheduling import Work
 from ostinato.local.store import Store
+from ostinato.replay import rewound_positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +31,6 @@ class Progress(ActivityProgress):
     """Attempts of all activities of an instance's current execution and of its children's."""
 
     by_activity: Mapping[str, ActivityProgress] = field(default_factory=dict[str, ActivityProgress])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningActivity:
-    """An attempt that runs now in this host."""
-
-    name: str
-    task_id: int
-    attempt: int
-    last_heartbeat: datetime | None
-    """When it last reported, in UTC; None when it never has."""
-    details: Any
-    """What it said then."""
-
-    @classmethod
-    def of(cls, work: Work) -> RunningActivity:
-        """Describe work of the pool."""
-        beat, details = work.last_heartbeat, work.heartbeat_details
-        return cls(
-            name=work.call.name,
-            task_id=work.call.task_id,
-            attempt=work.call.attempt,
-            last_heartbeat=None if beat is None else datetime.fromtimestamp(beat, UTC),
-            details=None if details is None else decode(details),
-        )
 
 
 class ProgressReader:
@@ -98,9 +70,15 @@ class ProgressReader:
             self._execution_id = "" if head is None else head.execution_id
             self._restart()
         new = self._store.history(self._instance_id, self._position)
+        if any(isinstance(event, ev.ExecutionRewound) for event in new):
+            self._restart()
+            new = self._store.history(self._instance_id)
         self._position += len(new)
+        dropped = rewound_positions(new)
         finished: list[int] = []
-        for event in new:
+        for position, event in enumerate(new):
+            if position in dropped:
+                continue
             match event:
                 case ev.TaskScheduled():
                     self._names[event.task_id] = event.name
@@ -108,9 +86,9 @@ class ProgressReader:
                     if event.attempt > 1:
                         self._count(event.name, 3)
                 case ev.TaskCompleted():
-                    self._count(self._names.pop(event.task_id, ""), 1)
+                    self._count(self._names[event.task_id], 1)
                 case ev.TaskFailed():
-                    self._count(self._names.pop(event.task_id, ""), 2)
+                    self._count(self._names[event.task_id], 2)
                 case ev.SubOrchestrationInstanceCreated() if not event.detached:
                     child = ProgressReader(self._store, event.instance_id)
                     self._children[event.task_id] = child
