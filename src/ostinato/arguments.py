@@ -46,7 +46,7 @@ def optional_text(value: Any, what: str) -> str | None:
     return None if value is None else text(value, what)
 
 
-def tags(value: Any) -> dict[str, str] | None:
+def tags(value: Mapping[str, str] | None) -> dict[str, str] | None:
     """Return tags, a mapping of str to str, as a dict; None for none.
 
     Raises:
@@ -56,8 +56,7 @@ def tags(value: Any) -> dict[str, str] | None:
         return None
     if not isinstance(value, Mapping):
         raise TypeError(f"tags are a mapping of str to str, not {type(value).__name__}")
-    given: Mapping[Any, Any] = value
-    return {text(k, "the name of a tag"): note(v, f"tag {k!r}") for k, v in given.items()}
+    return {text(k, "the name of a tag"): note(v, f"tag {k!r}") for k, v in value.items()}
 
 
 def seconds(value: Any, what: str) -> float:
