@@ -216,3 +216,42 @@ def test_an_application_takes_over_what_another_declares(app: ost.App):
     assert app.registry.exceptions == {f"{__name__}.Declined": Declined}
     with pytest.raises(ost.RegistrationError, match="registered twice"):
         app.include(other)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": 5},
+        {"retry": 3},
+        {"timeout": "soon"},
+        {"max_concurrency": "two"},
+        {"max_concurrency": True},
+    ],
+)
+def test_an_activitys_options_of_the_wrong_type_are_refused(app: ost.App, options: dict[str, Any]):
+    with pytest.raises(ost.RegistrationError):
+        app.activity(**options)(size)
+    assert app.registry.activity("size") is None
+
+
+@pytest.mark.parametrize("options", [{"name": 5}, {"version": 2}, {"purge_after": "later"}])
+def test_an_orchestrations_options_of_the_wrong_type_are_refused(
+    app: ost.App, options: dict[str, Any]
+):
+    with pytest.raises(ost.RegistrationError):
+        app.orchestration(**options)(flow)
+    assert app.registry.orchestration("flow") is None
+
+
+@pytest.mark.parametrize("name", [None, 5, "", "\ud800"])
+def test_a_foreign_name_is_a_text(app: ost.App, name: Any):
+    for declare in (app.foreign_activity, app.foreign_orchestration):
+        with pytest.raises(ost.RegistrationError):
+            declare(name)
+
+
+def test_one_exception_class_may_be_declared_alone(app: ost.App):
+    options: list[dict[str, Any]] = [{"raises": Declined}, {"raises": ValueError}]
+    app.activity(**options[0])(size)
+    app.orchestration(**options[1])(flow)
+    assert set(app.registry.exceptions.values()) == {Declined, ValueError}

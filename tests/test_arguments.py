@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ostinato.arguments import as_utc, seconds
+from ostinato.arguments import as_utc, count, note, optional_text, seconds, tags, text
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,50 @@ def test_an_instant_of_another_zone_is_the_same_moment_in_utc():
     assert as_utc(there) == there
     assert as_utc(there).tzinfo is UTC
     assert as_utc(there).hour == 12
+
+
+@pytest.mark.parametrize("bad", [None, True, "5", b"5"])
+def test_a_duration_of_another_type_is_refused(bad: Any):
+    with pytest.raises(TypeError, match=r"^timeout is a number of seconds or a timedelta, not "):
+        seconds(bad, "timeout")
+
+
+@pytest.mark.parametrize("bad", [None, 5, "tomorrow", timedelta(1)])
+def test_an_instant_of_another_type_is_refused(bad: Any):
+    with pytest.raises(TypeError, match=r"^start_at is a datetime, not "):
+        as_utc(bad, "start_at")
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"), [(None, TypeError), (5, TypeError), ("", ValueError), ("\ud800", ValueError)]
+)
+def test_a_text_has_to_be_one_that_can_be_stored(bad: Any, error: type[Exception]):
+    with pytest.raises(error, match=r"^event_id "):
+        text(bad, "event_id")
+    assert text("é", "event_id") == "é"
+
+
+def test_a_note_may_be_empty_and_an_optional_text_absent():
+    assert note("", "reason") == ""
+    assert optional_text(None, "version") is None
+    with pytest.raises(TypeError, match="reason is a str, not NoneType"):
+        note(None, "reason")
+    with pytest.raises(ValueError, match="version is empty"):
+        optional_text("", "version")
+
+
+@pytest.mark.parametrize("bad", [{"n": 1}, {1: "n"}, {"n": None}, ["n"], "n"])
+def test_tags_map_texts_to_texts(bad: Any):
+    with pytest.raises(TypeError, match="tag"):
+        tags(bad)
+    assert tags({"user": "ada", "note": ""}) == {"user": "ada", "note": ""}
+    assert tags({}) is tags(None) is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"), [("4", TypeError), (4.0, TypeError), (True, TypeError), (0, ValueError)]
+)
+def test_a_count_is_a_whole_number_that_is_large_enough(bad: Any, error: type[Exception]):
+    with pytest.raises(error, match=r"^cache_size is "):
+        count(bad, "cache_size")
+    assert count(0, "cache_size", least=0) == 0

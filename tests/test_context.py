@@ -715,3 +715,36 @@ def test_replaying_in_one_go_asks_for_the_same(app: ost.App):
     app.orchestration(patched)
     history: list[Event] = [turn(), started("patched")]
     assert replay(app.registry, history) == live(app.registry, *history)[1]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda ctx: ctx.call_activity("a", retry=3),
+        lambda ctx: ctx.call_activity("a", timeout="soon"),
+        lambda ctx: ctx.call_activity_with_retry("a", 3),
+        lambda ctx: ctx.map("a", [1], retry=3),
+        lambda ctx: ctx.map("a", [1], timeout="soon"),
+        lambda ctx: ctx.map("a", [1], max_concurrency="two"),
+        lambda ctx: ctx.call_sub_orchestrator("kid", retry=3),
+        lambda ctx: ctx.call_sub_orchestrator("kid", instance_id=5),
+        lambda ctx: ctx.call_sub_orchestrator_with_retry("kid", 3),
+        lambda ctx: ctx.start_orchestration("kid", None, 5),
+        lambda ctx: ctx.send_event(5, "go"),
+        lambda ctx: ctx.send_event("b", None),
+        lambda ctx: ctx.send_event("b", "\ud800"),
+        lambda ctx: ctx.wait_for_external_event(None),
+        lambda ctx: ctx.wait_for_external_event("\ud800"),
+        lambda ctx: ctx.wait_for_external_event("go", timeout="soon"),
+        lambda ctx: ctx.create_timer(60),
+        lambda ctx: ctx.create_timer("tomorrow"),
+        lambda ctx: ctx.continue_as_new(version=2),
+        lambda ctx: ctx.call_http("GET", "http://here", poll_interval="soon"),
+        lambda ctx: ctx.call_http("GET", "http://here", retry=3),
+        lambda ctx: ctx.call_http("GET", "http://here", timeout="soon"),
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_refused_at_the_call(app: ost.App, call: Any):
+    kind, message = fault(app, call)
+    assert kind in ("TypeError", "ValueError", "InvalidInstanceIdError")
+    assert message

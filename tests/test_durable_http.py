@@ -298,3 +298,20 @@ def test_what_a_poll_waits_for_is_told_in_words():
     assert orchestration.waiting_for() == [f"activity '{HTTP_ACTIVITY}' (task 0)"]
     fed(orchestration, answer(0, 202, location="/x"))
     assert orchestration.waiting_for() == ["the timer due at 2026-03-01T12:00:30+00:00"]
+
+
+def test_a_location_that_is_no_uri_can_be_caught():
+    app = ost.App("http")
+
+    @app.orchestration
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        try:
+            yield ctx.call_http("GET", URI)
+        except ValueError as error:
+            return type(error).__name__
+        return None
+
+    orchestration, _ = live(app.registry, turn(), started("flow"))
+    fed(orchestration, answer(0, 202, location="http://[bad"))
+    fed(orchestration, fired(1, 30))
+    assert orchestration.outcome == Completed('"ValueError"')

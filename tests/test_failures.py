@@ -497,3 +497,32 @@ def test_other_host_failures_are_plain_failed_tasks(kind: str):
     failure = unstructured(kind, "died with signal 9")
     assert failure.bases == ("builtins.Exception",)
     assert type(error_from(failure, {})) is TaskFailedError
+
+
+class Denied(Exception):
+    def __init__(self, code: int, who: str) -> None:
+        super().__init__(f"{who} is denied")
+        self.code = code
+        self.who = who
+        self._token = "kept here"
+        self.lock = object()
+
+
+def test_a_declared_class_keeps_its_public_attributes_and_its_message():
+    failure = failure_of(Denied(403, "ada"), task="deny")
+    raised: Any = error_from(failure, {dotted_name(Denied): Denied})
+    assert isinstance(raised, Denied)
+    assert (raised.code, raised.who, str(raised)) == (403, "ada", "ada is denied")
+    assert not hasattr(raised, "_token")
+    assert not hasattr(raised, "lock")
+
+
+def test_an_undeclared_class_says_where_it_failed():
+    raised = error_from(failure_of(Denied(403, "ada"), task="deny"), {})
+    assert not isinstance(raised, Denied)
+    assert str(raised) == "Denied: ada is denied (in 'deny')"
+
+
+def test_attributes_that_are_too_much_are_left_out():
+    error = Denied(403, "a" * ARGS_LIMIT)
+    assert failure_of(error).attributes is None

@@ -36,8 +36,8 @@ class App:
     """
 
     def __init__(self, name: str = "app", *, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> None:
-        self.name = name
-        self.registry = Registry(payload_limit=payload_limit)
+        self.name = text(name, "name of an App")
+        self.registry = Registry(payload_limit=count(payload_limit, "payload_limit"))
         self.registry.add_activity(ActivityDefinition(name=HTTP_ACTIVITY, fn=_make_request))
 
     def __repr__(self) -> str:
@@ -56,7 +56,7 @@ class App:
         timeout: float | timedelta | None = None,
         isolation: Isolation = "thread",
         max_concurrency: int | None = None,
-        raises: Iterable[type[Exception]] = (),
+        raises: Iterable[type[Exception]] | type[Exception] = (),
     ) -> Callable[[F], F]: ...
     def activity(
         self,
@@ -68,7 +68,7 @@ class App:
         timeout: float | timedelta | None = None,
         isolation: Isolation = "thread",
         max_concurrency: int | None = None,
-        raises: Iterable[type[Exception]] = (),
+        raises: Iterable[type[Exception]] | type[Exception] = (),
     ) -> Any:
         """Declare an activity: ``@app.activity`` or ``@app.activity(...)``.
 
@@ -89,6 +89,7 @@ class App:
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self._check_activity(function)
+            self._declare(raises)
             if isolation not in ("thread", "process"):
                 raise RegistrationError(f"isolation is 'thread' or 'process', not {isolation!r}")
             with _registering():
@@ -107,7 +108,6 @@ class App:
                     max_concurrency=at_a_time,
                 )
             )
-            self._declare(raises)
             return function
 
         return register if fn is None else register(fn)
@@ -123,7 +123,7 @@ class App:
         name: str | None = None,
         version: str | None = None,
         triggers: Iterable[Trigger] = (),
-        raises: Iterable[type[Exception]] = (),
+        raises: Iterable[type[Exception]] | type[Exception] = (),
         purge_after: float | timedelta | None = None,
     ) -> Callable[[F], F]: ...
     def orchestration(
@@ -134,7 +134,7 @@ class App:
         name: str | None = None,
         version: str | None = None,
         triggers: Iterable[Trigger] = (),
-        raises: Iterable[type[Exception]] = (),
+        raises: Iterable[type[Exception]] | type[Exception] = (),
         purge_after: float | timedelta | None = None,
     ) -> Any:
         """Declare an orchestration: ``@app.orchestration`` or ``@app.orchestration(...)``.
@@ -160,6 +160,7 @@ class App:
                     "yield the tasks it waits for (an activity is declared with @app.activity)"
                 )
             orchestrator_signature(function)
+            self._declare(raises)
             with _registering():
                 optional_text(version, "version")
                 kept = None if purge_after is None else seconds(purge_after, "purge_after")
@@ -172,7 +173,6 @@ class App:
                     purge_after=kept,
                 )
             )
-            self._declare(raises)
             return function
 
         return register if fn is None else register(fn)

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from ostinato.arguments import as_utc
+from ostinato.arguments import as_utc, note, tags
 from ostinato.events import Event, Parent
 from ostinato.failures import Failure
 
@@ -89,6 +89,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         given = (self.status,) if isinstance(self.status, str) else self.status
         _set(self, "status", tuple(RuntimeStatus(status) for status in given))
+        note(self.prefix, "prefix")
+        tags(self.tags)
         for name in ("created_from", "created_to"):
             at = getattr(self, name)
             _set(self, name, None if at is None else as_utc(at, name))

@@ -424,3 +424,123 @@ def test_without_an_application_an_unknown_name_fails_its_instance(file_hub: Hub
         failure = host.client.wait(instance_id, PATIENCE).failure
     assert failure is not None
     assert failure.type == "UnknownNameError"
+
+
+def test_children_that_run_outlive_the_purge_of_their_parent(place: Place):
+    client = place.client
+    client.start("has_child", instance_id="a")
+    place.run()
+    client.terminate("a", cascade=False)
+    place.run()
+    assert client.purge("a") == 1
+    place.run()
+    assert client.get_status("a-child").runtime_status is RuntimeStatus.RUNNING
+    client.raise_event("a-child", "go", 1)
+    place.run()
+    assert client.get_status("a-child").output == 1
+
+
+ODD_STARTS: list[dict[str, Any]] = [
+    {"name": 5},
+    {"name": "waits", "tags": {"n": 1}},
+    {"name": "waits", "tags": {1: "n"}},
+    {"name": "waits", "tags": ["n"]},
+    {"name": "waits", "version": 2},
+    {"name": "waits", "start_at": "tomorrow"},
+    {"name": "waits", "start_at": 60},
+    {"name": "waits", "instance_id": 5},
+]
+
+ODD_CALLS: list[Callable[[Any], object]] = [
+    lambda c: c.raise_event("a", None),
+    lambda c: c.raise_event("a", 5),
+    lambda c: c.raise_event("a", ""),
+    lambda c: c.raise_event("a", "\ud800"),
+    lambda c: c.raise_event("a", "go", event_id=5),
+    lambda c: c.raise_event("a", "go", event_id="\ud800"),
+    *(
+        lambda c, verb=verb, reason=reason: getattr(c, verb)("a", reason)
+        for verb in ("terminate", "suspend", "resume", "rewind")
+        for reason in (None, 5, "\ud800")
+    ),
+]
+
+
+def test_arguments_of_the_wrong_type_are_refused_and_nothing_is_written(place: Place):
+    client = place.client
+    client.start("waits", instance_id="a")
+    place.run()
+    before = client.get_history("a")
+    for given in ODD_STARTS:
+        with pytest.raises((TypeError, ValueError, ost.UnknownNameError)):
+            client.start(**given)
+        with pytest.raises((TypeError, ValueError, ost.UnknownNameError)):
+            client.start_many([Start(name="waits"), Start(**given)])
+    for call in ODD_CALLS:
+        with pytest.raises((TypeError, ValueError)):
+            call(client)
+    place.run()
+    assert [one.instance_id for one in client.list_instances().instances] == ["a"]
+    assert client.get_history("a") == before
+
+
+def test_without_an_application_arguments_are_checked_all_the_same(file_hub: Hub):
+    file_hub.open(app).close()
+    assert file_hub.path is not None
+    with ost.local.connect(file_hub.path) as hub:
+        for given in ODD_STARTS[1:]:
+            with pytest.raises((TypeError, ValueError)):
+                hub.client.start(**given)
+        assert hub.client.list_instances().instances == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        RuntimeStatus.RUNNING,
+        "Running",
+        ["Running", "Failed"],
+        (RuntimeStatus.RUNNING,),
+    ],
+    ids=["one", "text", "texts", "several"],
+)
+def test_statuses_to_list_are_given_alone_or_together_by_value_or_name(hub: Hub, wanted: Any):
+    host = hub.open(app)
+    host.client.start("waits", instance_id="w")
+    host.client.wait(host.client.start("echoes"), PATIENCE)
+    page = host.client.list_instances(Query(status=wanted))
+    assert [one.instance_id for one in page.instances] == ["w"]
+
+
+def test_times_to_list_by_are_utc_where_they_have_no_zone(hub: Hub):
+    host = hub.open(app)
+    now = hub.clock.now()
+    host.client.start("waits", instance_id="w")
+    naive = now.replace(tzinfo=None)
+    for since, count in ((naive - HOUR, 1), (naive, 1), (naive + HOUR, 0)):
+        assert len(host.client.list_instances(Query(created_from=since)).instances) == count
+    until = Query(created_from=naive - HOUR, created_to=naive + HOUR)
+    assert len(host.client.list_instances(until).instances) == 1
+
+
+@pytest.mark.parametrize(
+    "conditions", [{"status": "running"}, {"status": ["Nope"]}, {"created_from": "today"}]
+)
+def test_conditions_that_cannot_be_are_refused(conditions: dict[str, Any]):
+    with pytest.raises((TypeError, ValueError)):
+        Query(**conditions)
+
+
+def test_who_waits_after_a_rewind_from_elsewhere_is_given_the_new_end(file_hub: Hub):
+    mended.clear()
+    host = file_hub.open(app)
+    host.client.wait(host.client.start("fails", instance_id="a"), PATIENCE)
+    host.close()
+    mended.append(True)
+    assert file_hub.path is not None
+    with ost.local.connect(file_hub.path, app) as hub:
+        hub.client.rewind("a")
+        with pytest.raises(TimeoutError):  # rather than the failure of before
+            hub.client.wait("a", 0.01)
+        assert file_hub.open(app).client.wait("a", PATIENCE).output == "mended"
+        assert hub.client.wait("a", PATIENCE).output == "mended"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 import ostinato as ost
 from ostinato import events as ev
 from ostinato.client import RuntimeStatus
+from ostinato.failures import Failure
 from ostinato.local.cycle import MAX_WAVES, Cycle, pending
 from ostinato.local.flight import Flight
 from ostinato.local.instances import Instances
@@ -211,3 +213,189 @@ def test_an_instance_that_is_given_up_fails_and_can_be_rewound(stand: Stand):
     stand.commit(cycle)
     assert stand.output("waits") == "1"
     check_hub(stand.store)
+
+
+# What comes together with the end of a generation
+
+
+@app.orchestration
+def spins(ctx: ost.OrchestrationContext, left: int | None):
+    if left is None:
+        left = yield ctx.wait_for_external_event("go", int)
+    if left:
+        ctx.continue_as_new(left - 1)
+        return None
+    return (yield ctx.wait_for_external_event("never"))
+
+
+BOSS = ev.Parent("boss", "boss-1", 4)
+END = ev.ExecutionTerminated(at=NOW, reason="enough")
+
+
+@pytest.mark.parametrize("generations", [1, 100], ids=["few", "many"])
+@pytest.mark.parametrize(
+    ("event", "parent", "status"),
+    [
+        (END, None, RuntimeStatus.TERMINATED),
+        (END, BOSS, RuntimeStatus.TERMINATED),
+        (ev.ExecutionSuspended(at=NOW), None, RuntimeStatus.SUSPENDED),
+    ],
+    ids=["terminated", "ended-by-its-parent", "suspended"],
+)
+def test_what_steers_an_instance_reaches_it_over_any_number_of_generations(
+    stand: Stand, event: ev.Event, parent: ev.Parent | None, status: RuntimeStatus, generations: int
+):
+    stand.start("spins", parent=parent)
+    steering = Message(instance_id="spins", event=event, parent=parent)
+    told(stand, Message(instance_id="spins", event=raised(str(generations))), steering)
+    stand.run()
+    assert stand.status("spins") is status
+
+
+def test_what_is_suspended_while_it_continues_as_new_goes_on_when_it_is_resumed(stand: Stand):
+    stand.start("spins")
+    suspended, resumed = ev.ExecutionSuspended(at=NOW), ev.ExecutionResumed(at=NOW)
+    for event in (raised("100"), suspended, resumed):
+        stand.store.send([Message(instance_id="spins", event=event)])
+    stand.run()
+    assert stand.status("spins") is RuntimeStatus.RUNNING
+
+
+# Parents and children
+
+
+@app.activity
+def work(given: int) -> int:
+    return given
+
+
+@app.orchestration
+def cares(ctx: ost.OrchestrationContext):
+    child = ctx.call_sub_orchestrator(waits, instance_id="kid")
+    yield ctx.call_activity(work, 1)
+    return (yield child)
+
+
+@app.orchestration
+def adopts(ctx: ost.OrchestrationContext, tells: bool):
+    yield ctx.wait_for_external_event("go")
+    child = ctx.call_sub_orchestrator(waits, instance_id="kid")
+    if tells:
+        ctx.send_event("kid", "go", 42)
+    return (yield child)
+
+
+WORK_FAILS = ev.TaskFailed(at=NOW, task_id=1, failure=Failure(type="ValueError"))
+WORK_COMPLETES = ev.TaskCompleted(at=NOW, task_id=1, result="1")
+REWIND = Message(instance_id="cares", event=ev.ExecutionRewound(at=NOW))
+
+
+def told(stand: Stand, *messages: Message, delivers: bool = True) -> None:
+    """Give messages in one cycle."""
+    cycle = stand.cycle(delivers=delivers)
+    for message in messages:
+        cycle.send(message)
+    stand.commit(cycle)
+
+
+def to_parent(event: ev.Event) -> Message:
+    return Message(instance_id="cares", execution_id="cares-1", event=event)
+
+
+def begin(stand: Stand, name: str, instance_id: str, given: str = "null") -> None:
+    start = msgspec.structs.replace(
+        started(name, given), instance_id=instance_id, execution_id=f"{instance_id}-1"
+    )
+    cycle = stand.cycle()
+    cycle.start(start, replaces=False)
+    stand.commit(cycle)
+
+
+def go(instance_id: str, data: str = "1") -> Message:
+    return Message(instance_id=instance_id, event=raised(data))
+
+
+def generation_of(stand: Stand, instance_id: str) -> str:
+    head = stand.store.instance(instance_id)
+    assert head is not None
+    return head.execution_id
+
+
+def parent_failed(stand: Stand) -> Message:
+    """A parent has failed, and its child has not been ended yet: return what will end it."""
+    stand.start("cares")
+    told(stand, to_parent(WORK_FAILS), delivers=False)
+    assert stand.status("cares") is RuntimeStatus.FAILED
+    assert stand.status("kid") is RuntimeStatus.RUNNING
+    (end,) = stand.store.inbox(0, 10)
+    assert isinstance(end.event, ev.ExecutionTerminated)
+    return end
+
+
+@pytest.mark.parametrize("read", ["later", "after", "before"])
+def test_a_rewind_at_once_calls_off_the_end_of_a_child(stand: Stand, read: str):
+    end = parent_failed(stand)
+    told(stand, *{"later": [REWIND], "after": [REWIND, end], "before": [end, REWIND]}[read])
+    stand.run()
+    assert stand.status("cares") is RuntimeStatus.RUNNING
+    assert stand.status("kid") is RuntimeStatus.RUNNING
+    told(stand, to_parent(WORK_COMPLETES), go("kid", "7"))
+    stand.run()
+    assert stand.output("cares") == "7"
+
+
+@pytest.mark.parametrize("delivers", [True, False])
+def test_a_parent_that_goes_on_gets_what_its_child_completed_with_meanwhile(
+    stand: Stand, delivers: bool
+):
+    end = parent_failed(stand)
+    told(stand, go("kid", "7"), end)
+    assert stand.output("kid") == "7"
+    generation = generation_of(stand, "kid")
+    told(stand, REWIND, delivers=delivers)
+    told(stand, to_parent(WORK_COMPLETES))
+    stand.run()
+    assert stand.output("cares") == "7"
+    assert generation_of(stand, "kid") == generation
+
+
+def test_a_child_that_its_parent_has_ended_runs_anew_after_a_rewind(stand: Stand):
+    told(stand, parent_failed(stand))
+    assert stand.status("kid") is RuntimeStatus.TERMINATED
+    told(stand, REWIND)
+    assert stand.status("kid") is RuntimeStatus.RUNNING
+    told(stand, to_parent(WORK_COMPLETES), go("kid", "7"))
+    stand.run()
+    assert stand.output("cares") == "7"
+
+
+@pytest.mark.parametrize("delivers", [True, False])
+def test_of_two_that_want_a_child_of_one_id_in_one_cycle_the_first_gets_it(
+    stand: Stand, delivers: bool
+):
+    for parent in ("first", "second"):
+        begin(stand, "adopts", parent, "false")
+    told(stand, go("first"), go("second"), delivers=delivers)
+    stand.run()
+    last = stand.store.last_event("second")
+    assert isinstance(last, ev.ExecutionCompleted)
+    assert last.failure is not None
+    assert last.failure.type == "InstanceExistsError"
+    told(stand, go("kid", "7"))
+    assert stand.output("first") == "7"
+
+
+@pytest.mark.parametrize("delivers", [True, False])
+@pytest.mark.parametrize("kid", ["new", "ended", "ends"])
+def test_a_child_gets_what_its_parent_sent_it_whenever_it_starts(
+    stand: Stand, kid: str, delivers: bool
+):
+    begin(stand, "adopts", "parent", "true")
+    if kid != "new":
+        begin(stand, "waits", "kid")
+    if kid == "ended":
+        told(stand, go("kid"))
+    ends = [go("kid")] if kid == "ends" else []
+    told(stand, *ends, go("parent"), delivers=delivers)
+    stand.run()
+    assert stand.output("parent") == "42"

@@ -22,6 +22,7 @@ from ostinato.errors import OstinatoError, StoreError
 from ostinato.local.engine import Command
 from ostinato.local.sqlite import SqliteStore
 from ostinato.local.store import Change, Message
+from ostinato.local.workers import MAX_UNREAD
 from ostinato.testing import ManualClock
 from ostinato.testing.crashes import CrashingStore
 from tests.local import process_activities
@@ -957,3 +958,285 @@ def test_a_message_to_an_instance_that_is_gone_is_dropped(file_hub: Hub):
     assert store.inbox(0, 10) == []
     assert store.instances(Query())[0] == []
     store.close()
+
+
+# What comes together in one cycle
+
+
+def in_order(host: ost.local.LocalHost, *acts: Callable[[], object]) -> None:
+    """Have each act put something into the engine's queue, for one cycle to take."""
+    threads: list[threading.Thread] = []
+    with holding(host):
+        for number, act in enumerate(acts, 1):
+            thread = threading.Thread(target=act)
+            thread.start()
+            threads.append(thread)
+            await_queued(host, number)
+    for thread in threads:
+        thread.join(PATIENCE)
+
+
+@pytest.mark.parametrize("order", ["outcome, rewind", "rewind, outcome"])
+def test_an_outcome_and_a_rewind_in_one_cycle_lose_no_work(hub: Hub, order: str):
+    gate = Gate()
+    mended: list[bool] = []
+    app = ost.App("both")
+    app.activity(name="slow")(gate.hold)
+
+    @app.activity
+    def breaks() -> None:
+        if not mended:
+            raise ValueError
+
+    @app.orchestration
+    def both(ctx: ost.OrchestrationContext):
+        slow = ctx.call_activity("slow")
+        yield ctx.call_activity(breaks)
+        return (yield slow)
+
+    host = hub.open(app)
+    host.client.start("both", instance_id="a")
+    assert host.client.wait("a", PATIENCE).runtime_status is RuntimeStatus.FAILED
+    assert gate.began.wait(PATIENCE)
+    mended.append(True)
+    acts = {"outcome": gate.go_on.set, "rewind": lambda: host.client.rewind("a")}
+    in_order(host, *(acts[name] for name in order.split(", ")))
+    hub.kill()
+    assert hub.open(app).client.wait("a", PATIENCE).runtime_status is RuntimeStatus.COMPLETED
+
+
+@pytest.mark.parametrize("order", ["outcome, start", "start, outcome"])
+def test_an_instance_that_is_replaced_leaves_no_work_behind(hub: Hub, order: str):
+    gate = Gate()
+    app = ost.App("leaving")
+    app.activity(name="slow")(gate.hold)
+
+    @app.orchestration
+    def leaves(ctx: ost.OrchestrationContext, number: int):
+        if number == 1:
+            ctx.call_activity("slow")
+        return number
+        yield
+
+    host = hub.open(app)
+    host.client.start("leaves", 1, instance_id="a")
+    assert host.client.wait("a", PATIENCE).output == 1
+    assert gate.began.wait(PATIENCE)
+    acts: dict[str, Callable[[], object]] = {
+        "outcome": gate.go_on.set,
+        "start": lambda: host.client.start(
+            "leaves", 2, instance_id="a", if_exists="replace_finished"
+        ),
+    }
+    in_order(host, *(acts[name] for name in order.split(", ")))
+    host.settle()
+    assert host.client.get_status("a").output == 2
+    assert list(host._store.work()) == []
+
+
+def test_what_cannot_be_done_after_a_commit_does_not_undo_it(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+):
+    app = ost.App("owing")
+    ran: list[int] = []
+
+    @app.activity
+    def note(number: int) -> None:
+        ran.append(number)
+
+    @app.orchestration
+    def counts(ctx: ost.OrchestrationContext):
+        notes = []
+        for number in (1, 2):
+            yield ctx.wait_for_external_event("go")
+            ctx.set_custom_status(number)
+            notes.append(ctx.call_activity(note, number))
+        yield ctx.task_all(notes)
+
+    begin = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("ostinato-activity"):
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    host = hub.open(app)
+    instance_id = host.client.start("counts")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        host.client.raise_event(instance_id, "go")
+        assert host.client.start("counts") != instance_id  # another cycle
+        assert host.client.get_status(instance_id).custom_status == 1
+    host.client.raise_event(instance_id, "go")
+    assert host.client.wait(instance_id, PATIENCE).custom_status == 2
+    assert sorted(ran) == [1, 2]
+
+
+class OutcomesRefused(CrashingStore):
+    """A store that has no room for what activities return."""
+
+    def commit(self, changes: Sequence[Change]) -> None:
+        events = (event for change in changes for event in change.events)
+        if any(isinstance(event, ev.TaskCompleted) for event in events):
+            raise StoreError("the disk is full")
+        super().commit(changes)
+
+
+def test_activities_pause_while_what_they_return_cannot_be_written(hub: Hub):
+    app = ost.App("many")
+    ran: list[int] = []
+
+    @app.activity
+    def note(number: int) -> None:
+        ran.append(number)
+
+    @app.orchestration
+    def maps(ctx: ost.OrchestrationContext):
+        yield ctx.map(note, range(2 * MAX_UNREAD))
+
+    store = OutcomesRefused(hub.store())
+    with ost.local.LocalHost(app, store=store, max_concurrent_activities=1) as host:
+        host.client.start("maps", instance_id="a")
+        deadline = time.monotonic() + PATIENCE
+        while len(host._engine._stalled) < MAX_UNREAD or host._engine._workers.running:
+            assert time.monotonic() < deadline, "they do not pause"
+            os.sched_yield()
+        assert host._engine._workers._schedule.head() is None  # nothing is to start
+        assert len(ran) == MAX_UNREAD
+        assert isinstance(host.trouble, StoreError)
+    assert hub.open(app).client.wait("a", PATIENCE).runtime_status is RuntimeStatus.COMPLETED
+
+
+# Orchestrators and applications that err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("place", ["orchestrator", "predicate"])
+def test_an_orchestrator_cannot_end_its_host(hub: Hub, place: str, error: type[BaseException]):
+    app = waiting()
+
+    def leave(*_: object) -> bool:
+        raise error
+
+    @app.activity
+    def breaks() -> None:
+        raise ValueError
+
+    @app.orchestration
+    def leaves(ctx: ost.OrchestrationContext):
+        if place == "orchestrator":
+            leave()
+        yield ctx.call_activity(breaks, retry=ost.RetryPolicy(3, 0, retry_on=leave))
+
+    host = hub.open(app)
+    failure = host.client.wait(host.client.start("leaves"), PATIENCE).failure
+    assert failure is not None
+    assert failure.type == error.__name__
+    instance_id = host.client.start("waits")
+    host.client.raise_event(instance_id, "go", 1)
+    assert host.client.wait(instance_id, PATIENCE).output == 1
+
+
+def renewing(*versions: str | None) -> ost.App:
+    """An application whose orchestration shows its version and renews itself."""
+    app = ost.App("renewing")
+    for version in versions:
+
+        def renews(ctx: ost.OrchestrationContext, generation: int, shown: str = str(version)):
+            ctx.set_custom_status([shown, generation])
+            yield ctx.wait_for_external_event("go")
+            ctx.continue_as_new(generation + 1)
+
+        app.orchestration(name="renews", version=version)(renews)
+    return app
+
+
+def test_an_instance_without_a_version_stays_without_one(hub: Hub):
+    host = hub.open(renewing(None))
+    instance_id = host.client.start("renews", 1)
+    host.client.raise_event(instance_id, "go")
+    host.settle()
+    host.close()
+    host = hub.open(renewing(None, "2"))
+    for generation in (3, 4):
+        host.client.raise_event(instance_id, "go")
+        host.settle()
+        status = host.client.get_status(instance_id)
+        assert (status.custom_status, status.version) == (["None", generation], None)
+
+
+@pytest.mark.parametrize("cache_size", [0, 100])
+def test_the_children_of_an_instance_whose_code_does_not_fit_end_with_it(hub: Hub, cache_size: int):
+    def app_of(changed: bool) -> ost.App:
+        app = waiting()
+
+        @app.orchestration
+        def cares(ctx: ost.OrchestrationContext):
+            if changed:
+                yield ctx.create_timer(HOUR)
+            ended = ctx.call_sub_orchestrator("waits", instance_id="ended")
+            ctx.call_sub_orchestrator("waits", instance_id="open")
+            yield ended
+            yield ctx.wait_for_external_event("go")
+
+        return app
+
+    host = hub.open(app_of(False))
+    instance_id = host.client.start("cares")
+    host.client.raise_event("ended", "go", 1)
+    host.settle()
+    host.close()
+    host = hub.open(app_of(True), cache_size=cache_size)
+    host.client.raise_event(instance_id, "go")
+    failure = host.client.wait(instance_id, PATIENCE).failure
+    assert failure is not None
+    assert failure.type == "NonDeterminismError"
+    host.settle()
+    assert host.client.get_status("open").runtime_status is RuntimeStatus.TERMINATED
+    assert host.client.get_status("ended").output == 1
+
+
+def test_what_another_application_does_fails_here_as_what_it_is(hub: Hub):
+    app = ost.App("here")
+    app.foreign_activity("fetch")
+    app.foreign_orchestration("ship")
+
+    @app.orchestration
+    def calls(ctx: ost.OrchestrationContext):
+        failures = []
+        for call in (ctx.call_activity, ctx.call_sub_orchestrator):
+            try:
+                yield call("fetch" if call == ctx.call_activity else "ship")
+            except ost.TaskFailedError as error:
+                failures.append([error.failure.type, error.failure.task])
+        return failures
+
+    host = hub.open(app)
+    output = host.client.wait(host.client.start("calls"), PATIENCE).output
+    assert output == [["ActivityError", "fetch"], ["SubOrchestrationError", "ship"]]
+
+
+class Denied(Exception):
+    def __init__(self, code: int, who: str) -> None:
+        super().__init__(f"{who} is denied")
+        self.code = code
+        self.who = who
+
+
+def test_a_declared_exception_comes_with_its_attributes_and_its_message(hub: Hub):
+    app = ost.App("denying")
+
+    @app.activity(raises=[Denied])
+    def deny() -> None:
+        raise Denied(403, "ada")
+
+    @app.orchestration
+    def asks(ctx: ost.OrchestrationContext):
+        try:
+            yield ctx.call_activity(deny)
+        except Denied as error:
+            return [error.code, error.who, str(error)]
+
+    host = hub.open(app)
+    output = host.client.wait(host.client.start("asks"), PATIENCE).output
+    assert output == [403, "ada", "ada is denied"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,3 +141,54 @@ def test_a_remote_hub_shows_what_a_host_did(file_hub: Hub):
         assert hub.client.get_status(instance_id).output == 8
     with pytest.raises(StoreError, match="closed"):
         hub.client.get_status(instance_id)
+
+
+def test_a_remote_hub_that_is_not_there_is_an_error_and_is_not_made(tmp_path: Path):
+    for missing in (tmp_path / "none.db", str(tmp_path / "none.db"), tmp_path):
+        with pytest.raises(StoreError, match="there is no task hub"):
+            ost.local.connect(missing)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"app": "x.db"}, "takes an App first, not str"),
+        ({"max_concurrent_activities": 0}, "max_concurrent_activities is 0"),
+        ({"max_concurrent_activities": "4"}, "max_concurrent_activities is a whole number"),
+        ({"cache_size": -1}, "cache_size is -1"),
+        ({"max_crashes": 0}, "max_crashes is 0"),
+    ],
+)
+def test_a_host_that_cannot_be_makes_no_file(tmp_path: Path, options: dict[str, Any], message: str):
+    given: dict[str, Any] = {"app": app, "store": tmp_path / "hub.db", **options}
+    with pytest.raises((TypeError, ValueError), match=message):
+        LocalHost(**given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_runs_shows_its_last_sign_of_life():
+    import threading
+
+    beaten, release = threading.Event(), threading.Event()
+    beating = ost.App("beating")
+
+    @beating.activity
+    def beats(context: ost.ActivityContext) -> None:
+        context.heartbeat({"rows": 3})
+        beaten.set()
+        release.wait(PATIENCE)
+
+    @beating.orchestration
+    def calls(ctx: ost.OrchestrationContext):
+        yield ctx.call_activity(beats)
+
+    with LocalHost(beating, store=":memory:") as host:
+        instance_id = host.client.start("calls")
+        assert beaten.wait(PATIENCE)
+        (running,) = host.running(instance_id)
+        assert (running.name, running.attempt, running.details) == ("beats", 1, {"rows": 3})
+        assert running.last_heartbeat is not None
+        release.set()
+        host.client.wait(instance_id, PATIENCE)
+        assert host.running("another") == []

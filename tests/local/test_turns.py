@@ -258,3 +258,29 @@ def test_an_instance_that_is_given_up_fails_in_place_of_what_its_turn_asked_for(
     assert change.work_added == []
     assert change.instance.length == 6
     assert change.instance.status is RuntimeStatus.FAILED
+
+
+@app.orchestration
+def renews(ctx: ost.OrchestrationContext):
+    yield ctx.wait_for_external_event("go")
+    ctx.continue_as_new(None)
+
+
+def test_a_termination_counts_for_the_generation_that_begins_in_its_turn():
+    instance = Instance("renews")
+    change = instance.tell(go(), ev.ExecutionTerminated(at=NOW, reason="enough"))
+    assert change is not None
+    assert change.fresh
+    assert instance.live.head.execution_id == "e2"
+    assert instance.live.head.status is RuntimeStatus.TERMINATED
+    assert instance.last.ended
+
+
+def test_an_instance_that_its_parent_ends_reports_to_nobody():
+    parent = Parent("boss", "b1", 4)
+    instance = Instance("races", parent=parent)
+    end = ev.ExecutionTerminated(at=NOW, reason="its parent has ended")
+    change = instance.turn([Message(instance_id="a", event=end, parent=parent)])
+    assert change is not None
+    assert change.instance.status is RuntimeStatus.TERMINATED
+    assert change.messages_sent == []

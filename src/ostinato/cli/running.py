@@ -16,7 +16,7 @@ from ostinato.cli.discovery import orchestration_names
 from ostinato.cli.outcome import ExitCode, UsageError, similar, stopped_by_sigterm
 from ostinato.client import Client, IfExists, InstanceStatus, Query, RuntimeStatus
 from ostinato.errors import InstanceNotFoundError
-from ostinato.local import LocalHost, Progress
+from ostinato.local import LocalHost, Progress, connect
 
 POLL = 0.1
 """Seconds between two looks at the progress."""
@@ -91,39 +91,65 @@ def run(request: Run, display: Display) -> Result:
             f"there is no orchestration {request.orchestration!r}"
             f"{similar(request.orchestration, names)}"
         )
+    before = _look(request)
     instance_id: str | None = None
     result: Result | None = None
     try:
         with stopped_by_sigterm(), LocalHost(request.app, store=request.store) as host:
-            _tell_of_others(request, host.client, display)
-            instance_id = _begin(request, host, display)
+            _tell_of_others(before, request, display)
+            instance_id = _begin(before, request, host, display)
             result = _follow(host, instance_id, request.timeout, display)
     except KeyboardInterrupt as interrupt:
         result = result or Result(code=ExitCode.of_interrupt(interrupt), instance_id=instance_id)
     return result
 
 
-def _tell_of_others(request: Run, client: Client, display: Display) -> None:
-    """Say how many instances besides this one go on, too; children are not counted."""
-    page = client.list_instances(Query(status=UNFINISHED, page_size=COUNTED))
-    others = [
-        status
-        for status in page.instances
-        if status.parent is None and status.instance_id != request.instance_id
-    ]
-    if others:
-        more = "over " if page.next_page is not None else ""
-        plural = "" if len(others) == 1 else "s"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What the store held before anything of it went on."""
+
+    others: int = 0
+    """Unfinished instances beside the one asked for, children not counted."""
+    more: bool = False
+    """Whether there are still more of them."""
+    progress: Progress | None = None
+    """How far the instance asked for was, if it was unfinished."""
+
+
+def _look(request: Run) -> Before:
+    """Look at the store before the host goes on with what it finds there."""
+    if not request.store.is_file():
+        return Before()
+    with connect(request.store) as hub:
+        page = hub.client.list_instances(Query(status=UNFINISHED, page_size=COUNTED))
+        mine = request.instance_id
+        others = [s for s in page.instances if s.parent is None and s.instance_id != mine]
+        progress: Progress | None = None
+        if mine is not None:
+            with suppress(InstanceNotFoundError):
+                if not hub.client.get_status(mine).runtime_status.is_finished:
+                    progress = hub.progress(mine)
+        return Before(others=len(others), more=page.next_page is not None, progress=progress)
+
+
+def _tell_of_others(before: Before, request: Run, display: Display) -> None:
+    """Say how many instances besides this one go on, too."""
+    if before.others:
+        more = "over " if before.more else ""
+        plural = "" if before.others == 1 else "s"
         display.say(
-            f"continuing {more}{len(others):,} other instance{plural}"
+            f"continuing {more}{before.others:,} other instance{plural}"
             f" found unfinished in {request.store}"
         )
 
 
-def _begin(request: Run, host: LocalHost, display: Display) -> str:
+def _begin(before: Before, request: Run, host: LocalHost, display: Display) -> str:
     """Start the instance unless it is there already; return its id."""
     existing = _existing(request, host.client)
-    if existing is None or (existing.runtime_status.is_finished and _anew(request)):
+    had_ended = before.progress is None and (
+        existing is not None and existing.runtime_status.is_finished
+    )
+    if existing is None or (had_ended and _anew(request)):
         instance_id = host.client.start(
             request.orchestration,
             _input(request, existing),
@@ -132,16 +158,16 @@ def _begin(request: Run, host: LocalHost, display: Display) -> str:
         )
         display.say(f"started {request.orchestration} as {instance_id}")
         return instance_id
-    if existing.runtime_status.is_finished:
+    if had_ended:
         display.say(
             f"{existing.instance_id} has ended before; this is its outcome"
             " (--if-exists replace_finished runs it again)"
         )
     else:
-        progress = host.progress(existing.instance_id)
+        done = before.progress or host.progress(existing.instance_id)
         display.say(
-            f"continuing {existing.instance_id}: {progress.completed:,} of"
-            f" {progress.scheduled - progress.retried:,} activities were done"
+            f"continuing {existing.instance_id}: {done.completed:,} of"
+            f" {done.scheduled - done.retried:,} activities were done"
         )
     _warn_of(existing, request, display)
     return existing.instance_id

@@ -99,7 +99,7 @@ class LocalClient:
         """The registered name, the version to run on, and the input as JSON that fits."""
         registry = self._registry
         if registry is None:
-            name = start.name if isinstance(start.name, str) else start.name.__name__
+            name = getattr(start.name, "__name__", start.name)
             version = arguments.optional_text(start.version, "version")
             return (
                 arguments.text(name, "name"),
@@ -186,6 +186,8 @@ class LocalClient:
         started = self._store.first_event(instance_id)
         assert started is not None
         chosen = new_instance_id
+        if not isinstance(chosen, (bool, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"new_instance_id is True, False or an id, not {chosen!r}")
         target = chosen if isinstance(chosen, str) else uuid4().hex if chosen else instance_id
         definition = None
         if self._registry is not None:

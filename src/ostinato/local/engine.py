@@ -242,6 +242,9 @@ class Engine:
         except Exception:  # a defect of ours must not stop every instance
             logger.exception("the engine could not take a turn")
             self._refuse(items, OstinatoError("the engine failed; see its log"))
+        except BaseException:
+            self._refuse(items, StoreError("this host has stopped; see its log"))
+            raise
         if self._is_idle():
             self.notices.tell_idle()
 

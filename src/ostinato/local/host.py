@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ostinato.app import App
-from ostinato.arguments import count
+from ostinato.arguments import count, seconds
 from ostinato.errors import HubLockedError, StoreError
 from ostinato.local.client import LocalClient
 from ostinato.local.clock import Clock, SystemClock
@@ -80,6 +80,8 @@ class LocalHost:
         count(max_concurrent_activities, "max_concurrent_activities")
         count(cache_size, "cache_size", least=0)
         count(max_crashes, "max_crashes")
+        seconds(poll_interval, "poll_interval")
+        seconds(shutdown_timeout, "shutdown_timeout")
         self._shutdown_timeout = shutdown_timeout
         self._registry = app.registry
         self._store = open_store(store)
@@ -188,6 +190,10 @@ class RemoteHub:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def progress(self, instance_id: str) -> Progress:
+        """Count the instance's activities."""
+        return ProgressReader(self._store, instance_id).read()
 
     def close(self) -> None:
         """Close the hub's file."""
