@@ -70,8 +70,9 @@ class LocalClient:
 
     def start_many(self, starts: Iterable[Start]) -> list[str]:
         """See `Client.start_many`: one durable write for all, or for none of them."""
-        prepared: list[tuple[ExecutionStarted, IfExists]] = [
-            (self._started(start), start.if_exists) for start in starts
+        prepared: list[tuple[ExecutionStarted, IfExists | None]] = [
+            (self._started(start), None if start.instance_id is None else start.if_exists)
+            for start in starts
         ]
         if prepared:
             self._gateway.create(prepared)
@@ -125,9 +126,7 @@ class LocalClient:
         while True:
             head = self._head(instance_id)
             if head.status.is_finished and not self._is_reviving(head):
-                if self._head(instance_id) == head:  # it was not revived between the two looks
-                    return self._status(head)
-                continue
+                return self._status(head)
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError(
@@ -137,11 +136,14 @@ class LocalClient:
             self._gateway.await_end(instance_id, left)
 
     def _is_reviving(self, head: Instance) -> bool:
-        """Whether a failed instance has been asked to go on, and nobody has done so yet."""
-        return head.status is RuntimeStatus.FAILED and any(
+        """Whether a failed instance has been asked to go on, or has just gone on."""
+        if head.status is not RuntimeStatus.FAILED:
+            return False
+        asked = any(
             isinstance(message.event, ev.ExecutionRewound)
             for message in self._store.inbox_of(head.instance_id)
         )
+        return asked or self._head(head.instance_id) != head
 
     def raise_event(
         self, instance_id: str, name: str, data: Any = None, *, event_id: str | None = None

@@ -27,8 +27,8 @@ _POLL = 0.05
 class Gateway(Protocol):
     """What clients need done; everything accepted is durable."""
 
-    def create(self, starts: Sequence[tuple[ExecutionStarted, IfExists]]) -> None:
-        """Start instances, all or none.
+    def create(self, starts: Sequence[tuple[ExecutionStarted, IfExists | None]]) -> None:
+        """Start instances, all or none; None for those whose id was made just now.
 
         Raises:
             InstanceExistsError: An id is taken.
@@ -62,7 +62,7 @@ class EngineGateway:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def create(self, starts: Sequence[tuple[ExecutionStarted, IfExists]]) -> None:
+    def create(self, starts: Sequence[tuple[ExecutionStarted, IfExists | None]]) -> None:
         """See `Gateway.create`."""
 
         def prepare(cycle: Cycle) -> None:
@@ -70,8 +70,13 @@ class EngineGateway:
             chosen: list[tuple[ExecutionStarted, bool]] = []
             for started, if_exists in starts:
                 instance_id = started.instance_id
-                head = heads[instance_id] if instance_id in heads else cycle.head(instance_id)
-                if head is not None:
+                if if_exists is None:
+                    head = None
+                elif instance_id in heads:
+                    head = heads[instance_id]
+                else:
+                    head = cycle.head(instance_id)
+                if head is not None and if_exists is not None:
                     refuse_existing(head, if_exists)
                 if head is None or if_exists == "replace_finished":
                     chosen.append((started, head is not None))
@@ -116,13 +121,14 @@ class StoreGateway:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def create(self, starts: Sequence[tuple[ExecutionStarted, IfExists]]) -> None:
+    def create(self, starts: Sequence[tuple[ExecutionStarted, IfExists | None]]) -> None:
         """See `Gateway.create`; each start stands alone."""
         for started, if_exists in starts:
-            if self._store.create(pending(started), started, if_exists) == "exists":
+            how = if_exists or "reject"
+            if self._store.create(pending(started), started, how) == "exists":
                 head = self._store.instance(started.instance_id)
                 if head is not None:
-                    refuse_existing(head, if_exists)
+                    refuse_existing(head, how)
 
     def send(self, message: Message) -> None:
         """See `Gateway.send`."""
