@@ -109,12 +109,14 @@ class SqliteStore:
                 raise
 
     @contextmanager
-    def _reading(self) -> Generator[sqlite3.Connection, None, None]:
+    def _reading(self, *, snapshot: bool = False) -> Generator[sqlite3.Connection, None, None]:
+        """Lend a reader; with ``snapshot`` all its statements see the hub at one moment."""
         with translated(self.path):
             self._check_open()
             db = self._reader()
             try:
-                db.execute("BEGIN")
+                if snapshot:
+                    db.execute("BEGIN")
                 yield db
             finally:
                 _roll_back(db)
@@ -257,7 +259,7 @@ class SqliteStore:
 
     def first_event(self, instance_id: str) -> ExecutionStarted | None:
         """The ExecutionStarted of the current execution, from history or the inbox."""
-        with self._reading() as db:
+        with self._reading(snapshot=True) as db:
             head = _head(db, instance_id)
             if head is None:
                 return None
