@@ -403,39 +403,45 @@ class SubOrchestrationTask(Attempts[T_co]):
         return f"output of orchestration {self._name!r}"
 
 
-class TimerTask(HostTask[None]):
-    """A durable timer."""
+class Timed(HostTask[T_co]):
+    """A task with a durable timer: it may be all of it, or its deadline."""
 
-    __slots__ = ("_due", "_id")
+    __slots__ = ("_due", "_timer_id")
 
-    def __init__(self, execution: Execution, due: datetime) -> None:
-        super().__init__(execution, None)
+    def __init__(self, execution: Execution, expected_type: Any, due: datetime) -> None:
+        super().__init__(execution, expected_type)
         self._due = due
-        self._id = execution.take_id()
-        execution.asks[self._id] = execution.open[self._id] = self
+        self._timer_id = -1
 
-    @property
-    def due(self) -> datetime:
-        """When it fires, in UTC."""
-        return self._due
+    def _set_timer(self) -> None:
+        execution = self._execution
+        self._timer_id = execution.take_id()
+        execution.asks[self._timer_id] = execution.open[self._timer_id] = self
 
-    def waits_for(self) -> str:
-        """What it waits for, in words for people."""
-        return f"the timer due at {self._due.isoformat()}"
+    def _drop_timer(self) -> None:
+        if self._timer_id >= 0:
+            self._execution.open.pop(self._timer_id, None)
+            self._execution.withdrawn.append(self._timer_id)
 
     def cancel(self) -> None:
-        """Give up the timer; awaiting it then raises `TaskCancelledError`.
+        """Give up the task; awaiting it then raises `TaskCancelledError`.
+
+        Of a wait for an event: an event that comes later is kept for the next waiter.
 
         Raises:
-            ValueError: It has fired already.
+            ValueError: It has finished already.
         """
         if self._done:
             if self.is_cancelled:
                 return
             raise ValueError("Cannot cancel a completed task.")
-        self._execution.open.pop(self._id, None)
-        self._execution.withdrawn.append(self._id)
-        self._cancelled(self.waits_for())
+        self._withdraw()
+        self._drop_timer()
+        self._cancelled(self._shown())
+
+    def _shown(self) -> str:
+        """What is cancelled, in words for people."""
+        return self.waits_for()
 
     def action(self, task_id: int) -> Action:
         """What the host is to do."""
@@ -453,33 +459,58 @@ class TimerTask(HostTask[None]):
         """Take the fired timer."""
         if not isinstance(event, ev.TimerFired):
             return False
-        self._succeed("null")
+        self._withdraw()
+        self._time_is_up()
         return True
 
+    def _withdraw(self) -> None:
+        """Wait for nothing but the timer any more."""
 
-class EventTask(HostTask[T_co]):
+    def _time_is_up(self) -> None:
+        raise AssertionError("a timer for nothing")
+
+
+class TimerTask(Timed[None]):
+    """A durable timer."""
+
+    __slots__ = ()
+
+    def __init__(self, execution: Execution, due: datetime) -> None:
+        super().__init__(execution, None, due)
+        self._set_timer()
+
+    @property
+    def due(self) -> datetime:
+        """When it fires, in UTC."""
+        return self._due
+
+    def waits_for(self) -> str:
+        """What it waits for, in words for people."""
+        return f"the timer due at {self._due.isoformat()}"
+
+    def _time_is_up(self) -> None:
+        self._succeed("null")
+
+
+class EventTask(Timed[T_co]):
     """A wait for an external event, with a timer when it has a deadline."""
 
-    __slots__ = ("_due", "_event_name", "_timer_id")
+    __slots__ = ("_event_name",)
 
     def __init__(
         self, execution: Execution, expected_type: Any, name: str, timeout: timedelta | None
     ) -> None:
-        super().__init__(execution, expected_type)
+        due = execution.clock if timeout is None else execution.clock + timeout
+        super().__init__(execution, expected_type, due)
         self._event_name = name
-        self._timer_id = -1
-        self._due = execution.clock
         buffered = execution.buffered.get(name)
         if buffered:
             _, event = buffered.popleft()
             self._succeed(event.data)
             return
-        if timeout is not None:
-            self._due = execution.clock + timeout  # may overflow: before the wait is known
         execution.waiters.setdefault(name, []).append(self)
         if timeout is not None:
-            self._timer_id = execution.take_id()
-            execution.asks[self._timer_id] = execution.open[self._timer_id] = self
+            self._set_timer()
 
     @property
     def event_name(self) -> str:
@@ -491,55 +522,19 @@ class EventTask(HostTask[T_co]):
         self._drop_timer()
         self._succeed(event.data)
 
-    def cancel(self) -> None:
-        """Withdraw the wait: a later event is kept for the next waiter.
+    def waits_for(self) -> str:
+        """What it waits for, in words for people."""
+        return f"event {self._event_name!r}"
 
-        Raises:
-            ValueError: It has taken an event already.
-        """
-        if self._done:
-            if self.is_cancelled:
-                return
-            raise ValueError("Cannot cancel a completed task.")
-        self._withdraw()
-        self._drop_timer()
-        self._cancelled(f"the wait for {self.waits_for()}")
-
-    def action(self, task_id: int) -> Action:
-        """What the host is to do."""
-        return CreateTimer(task_id=task_id, due=self._due)
-
-    def confirms(self, event: Event) -> bool:
-        """Whether ``event`` records what this asks."""
-        return isinstance(event, ev.TimerCreated)
-
-    def expects(self, event: Event) -> bool:
-        """Whether ``event`` is of the kind that answers what was asked."""
-        return isinstance(event, ev.TimerFired)
-
-    def settle(self, event: Event) -> bool:
-        """Take the deadline."""
-        if not isinstance(event, ev.TimerFired):
-            return False
-        self._withdraw()
-        self._fail(
-            unstructured(
-                "TimeoutError", f"no event {self._event_name!r} came by {self._due.isoformat()}"
-            )
-        )
-        return True
+    def _shown(self) -> str:
+        return f"the wait for {self.waits_for()}"
 
     def _withdraw(self) -> None:
         self._execution.waiters[self._event_name].remove(self)
 
-    def _drop_timer(self) -> None:
-        if self._timer_id >= 0:
-            self._execution.open.pop(self._timer_id, None)
-            self._execution.withdrawn.append(self._timer_id)
-
-    def waits_for(self) -> str:
-        """What it waits for, in words for people."""
-        return f"event {self._event_name!r}"
+    def _time_is_up(self) -> None:
+        message = f"no event {self._event_name!r} came by {self._due.isoformat()}"
+        self._fail(unstructured("TimeoutError", message))
 
     def _label(self) -> str:
         return f"data of event {self._event_name!r}"
