@@ -156,7 +156,11 @@ class Orchestration:
 
     def awaits(self, event: Event) -> bool:
         """Whether an event is the answer to something that was asked, and the first."""
-        waiter = self._state.open.get(getattr(event, "task_id", -1))
+        state = self._state
+        task_id = getattr(event, "task_id", -1)
+        if task_id in state.asks:
+            return False  # not recorded yet: the answer is to something asked before a rewind
+        waiter = state.open.get(task_id)
         return waiter is not None and waiter.expects(event)
 
     def is_open(self, task_id: int) -> bool:

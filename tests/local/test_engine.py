@@ -1240,3 +1240,57 @@ def test_a_declared_exception_comes_with_its_attributes_and_its_message(hub: Hub
     host = hub.open(app)
     output = host.client.wait(host.client.start("asks"), PATIENCE).output
     assert output == [403, "ada", "ada is denied"]
+
+
+def test_a_rewind_does_not_start_again_what_still_runs(hub: Hub):
+    runs: list[str] = []
+    release = threading.Event()
+    app = ost.App("rewinds")
+
+    @app.activity
+    def slow() -> str:
+        runs.append("slow")
+        assert release.wait(PATIENCE)
+        return "slow"
+
+    @app.activity
+    def bad() -> str:
+        runs.append("bad")
+        if runs.count("bad") == 1:
+            raise ValueError("the first time")
+        return "good"
+
+    @app.orchestration
+    def both(ctx: ost.OrchestrationContext):
+        running = ctx.call_activity(slow)
+        first = yield ctx.call_activity(bad)
+        return [first, (yield running)]
+
+    with hub.open(app) as host:
+        instance_id = host.client.start("both")
+        assert host.client.wait(instance_id, PATIENCE).runtime_status is RuntimeStatus.FAILED
+        host.client.rewind(instance_id)
+        release.set()
+        assert host.client.wait(instance_id, PATIENCE).output == ["good", "slow"]
+    assert sorted(runs) == ["bad", "bad", "slow"]
+
+
+def test_a_custom_status_survives_a_generation_that_is_suspended_before_it_starts(hub: Hub):
+    app = ost.App("generations")
+
+    @app.orchestration
+    def rounds(ctx: ost.OrchestrationContext, number: int):
+        ctx.set_custom_status({"round": number})
+        yield ctx.wait_for_external_event("go")
+        ctx.continue_as_new(number + 1)
+
+    with hub.open(app) as host:
+        instance_id = host.client.start("rounds", 1)
+        host.client.suspend(instance_id)
+        host.client.raise_event(instance_id, "go")
+        host.client.resume(instance_id)
+        host.client.suspend(instance_id)
+        assert host.client.get_status(instance_id).custom_status == {"round": 2}
+        host.client.terminate(instance_id)
+        status = host.client.wait(instance_id, PATIENCE)
+    assert status.custom_status == {"round": 2}

@@ -184,7 +184,10 @@ class Cycle:
         start_at = (
             start.event.start_at if start and isinstance(start.event, ev.ExecutionStarted) else None
         )
-        ends = any(isinstance(m.event, ev.ExecutionTerminated) for m in messages)
+        ends = any(
+            isinstance(m.event, ev.ExecutionTerminated) and m.parent in (None, turn.head.parent)
+            for m in messages
+        )
         if start is not None and (ends or start_at is None or start_at <= self.now):
             waiting.discard(instance_id)
             turn.prepare()

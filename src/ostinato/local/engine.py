@@ -365,8 +365,10 @@ class Engine:
         for instance_id in instance_ids:
             mine = [key for key in done if key.instance_id == instance_id]
             cycle.give_up(instance_id, stored.get(instance_id, []), mine, error)
-        self._write(cycle, [])
-        self._let_go(items)
+        if self._write(cycle, []):
+            self._let_go(items)
+        else:
+            self._hold(items)
 
     def _let_go(self, items: list[Item]) -> None:
         """Tell the workers which outcomes are off our hands: they pause when there are many."""
@@ -553,6 +555,7 @@ class Engine:
                 if self._next_due is None or due < self._next_due:
                     self._next_due = due
         for instance_id, turn in cycle.turns.items():
+            self._flight.retire(turn.stale)
             if turn.ended:
                 self.notices.tell_end(instance_id)
                 self._instances.drop(instance_id)

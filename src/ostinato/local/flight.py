@@ -35,7 +35,14 @@ class Flight:
         return bool(self._works)
 
     def dispatch(self, works: Sequence[Work]) -> None:
-        """Have activities run."""
+        """Have activities run, except those that are running already."""
+        self._submit([work for work in works if not self._knows(work)])
+
+    def _knows(self, work: Work) -> bool:
+        call = work.call
+        return (call.execution_id, call.task_id) in self._works.get(call.instance_id, {})
+
+    def _submit(self, works: Sequence[Work]) -> None:
         for work in works:
             call = work.call
             mine = self._works.setdefault(call.instance_id, {})
@@ -90,7 +97,7 @@ class Flight:
             self._crashes.pop(work, None)
             again = Work(call, group=work.group, bound=work.bound)
             self._crashes[again] = crashes
-            self.dispatch([again])
+            self._submit([again])
             return None
         message = f"{reason}; that was crash {crashes}, and it is not tried again"
         return unstructured(ACTIVITY_ERROR, message, call.name, call.attempt)

@@ -87,8 +87,9 @@ class LocalHost:
         self._store = open_store(store)
         self._owns_store = self._store is not store
         the_clock = SystemClock() if clock is None else clock
+        engine: Engine | None = None
         try:
-            self._engine = Engine(
+            engine = Engine(
                 app.registry,
                 self._store,
                 the_clock,
@@ -97,12 +98,15 @@ class LocalHost:
                 max_crashes=max_crashes,
                 poll_interval=poll_interval,
             )
-            self.recovered = self._engine.start()
+            self.recovered = engine.start()
         except BaseException as error:
+            if engine is not None:
+                engine.close(0)
             # A store that was given to us is still the other host's.
             if self._owns_store or not isinstance(error, HubLockedError):
                 self._store.close()
             raise
+        self._engine = engine
         self.client = LocalClient(self._store, EngineGateway(self._engine), the_clock, app.registry)
         self._lock = Lock()
         self._progress: dict[str, ProgressReader] = {}

@@ -90,6 +90,7 @@ class Turn:
         "ended",
         "events",
         "sent",
+        "stale",
         "taken",
         "timers_added",
         "timers_cleared",
@@ -122,6 +123,8 @@ class Turn:
         self.children: list[ChildStart] = []
         self.work_added: list[WorkItem] = []
         self.work_removed: list[WorkKey] = []
+        self.stale: list[WorkKey] = []
+        """Work that a rewind has dropped; its outcome is not wanted, whoever takes its id."""
         self.timers_added: list[tuple[int, datetime]] = []
         self.timers_removed: list[int] = []
         self.timers_cleared = False
@@ -153,13 +156,14 @@ class Turn:
             or self.timers_removed
         ):
             return None
+        added = {item.key for item in self.work_added}
         return Change(
             instance=self._live.head,
             expected_length=self._expected,
             fresh=self._fresh,
             events=self.events,
             work_added=self.work_added,
-            work_removed=self.work_removed,
+            work_removed=[key for key in self.work_removed if key not in added],
             timers_added=self.timers_added,
             timers_removed=self.timers_removed,
             timers_cleared=self.timers_cleared,
@@ -196,6 +200,10 @@ class Turn:
         elif self._heeds(message):
             if isinstance(event, ev.ExecutionTerminated) and message.parent is not None:
                 self._disowned = True
+            if isinstance(event, (ev.TaskCompleted, ev.TaskFailed)):
+                # It may be work that this very turn has just dispatched again.
+                done = self.work_removed[-1]
+                self.work_added = [item for item in self.work_added if item.key != done]
             self._apply(event)
 
     def _is_for_the_next(self, message: Message) -> bool:
@@ -308,6 +316,12 @@ class Turn:
             for key in self.work_removed
             if key.execution_id != head.execution_id or key.task_id not in again
         ]
+        self.stale = [
+            WorkKey(head.instance_id, head.execution_id, event.task_id)
+            for event in (history[position] for position in plan.dropped)
+            if isinstance(event, ev.TaskScheduled) and event.task_id not in again
+        ]
+        self.work_removed += self.stale
         for event in plan.in_flight:
             match event:
                 case ev.TaskScheduled():
@@ -432,7 +446,9 @@ class Turn:
             head,
             status=status,
             version=orchestration.version if head.version is None else head.version,
-            custom_status=orchestration.custom_status,
+            custom_status=(
+                orchestration.custom_status if orchestration.execution_id else head.custom_status
+            ),
             updated_at=self._now,
             length=head.length + len(self.events),
         )
