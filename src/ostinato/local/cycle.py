@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
 from datetime import datetime
 
 from ostinato import events as ev
@@ -18,6 +17,7 @@ from ostinato.definitions import Registry
 from ostinato.errors import StoreError
 from ostinato.events import Parent
 from ostinato.failures import SUB_ORCHESTRATION_ERROR, unstructured
+from ostinato.local.checks import first_message
 from ostinato.local.flight import Flight
 from ostinato.local.instances import Instances
 from ostinato.local.store import START_TIMER, Change, Instance, Message, Store, WorkKey
@@ -88,7 +88,7 @@ class Cycle:
             for message in self.messages.get(instance_id, ())
             if isinstance(message.event, (ev.TaskCompleted, ev.TaskFailed))
         ]
-        self.messages[instance_id] = [_start_message(started), *outcomes]
+        self.messages[instance_id] = [first_message(started), *outcomes]
 
     def run(self) -> list[Change]:
         """Take the turns and return what is to be written, in order.
@@ -337,7 +337,7 @@ class Cycle:
             instance=head,
             expected_length=None,
             fresh=existing is not None,
-            messages_sent=[_start_message(started)],
+            messages_sent=[first_message(started)],
         )
 
     def _refuse_child(
@@ -381,13 +381,3 @@ def pending(started: ev.ExecutionStarted) -> Instance:
         parent=started.parent,
         tags=started.tags,
     )
-
-
-def _start_message(started: ev.ExecutionStarted) -> Message:
-    return Message(
-        instance_id=started.instance_id, event=started, execution_id=started.execution_id
-    )
-
-
-Prepare = Callable[[Cycle], object]
-"""A client's command: looks at the cycle and sends or starts something in it."""
