@@ -1,0 +1,1 @@
+"""Ostinato on Azure Durable Functions."""
