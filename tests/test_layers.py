@@ -44,6 +44,9 @@ LAYERS = """
     local
     testing.clock testing.replayer testing.store_contract
     testing.crashes
+    testing.azure.ports testing.azure.worker
+    testing.azure.worker_bindings testing.azure.worker_direct
+    testing.azure.worker_durable
     testing
     cli.outcome
     cli.inputs cli.display cli.discovery
