@@ -45,7 +45,8 @@ LAYERS = """
     testing.clock testing.replayer testing.store_contract
     testing.crashes
     testing.azure.ports testing.azure.worker
-    testing.azure.worker_bindings testing.azure.worker_direct
+    testing.azure.worker_bindings testing.azure.worker_child testing.azure.worker_direct
+    testing.azure.worker_library
     testing.azure.worker_durable
     testing
     cli.outcome
