@@ -44,7 +44,12 @@ LAYERS = """
     local
     testing.clock testing.replayer testing.store_contract
     testing.crashes
+    testing.azure.dotnet testing.azure.status testing.azure.events testing.azure.waiting
+    testing.azure.decisions testing.azure.event_json testing.azure.options testing.azure.retries
+    testing.azure.framework testing.azure.history
     testing.azure.ports testing.azure.worker
+    testing.azure.answers
+    testing.azure.shim
     testing.azure.worker_bindings testing.azure.worker_child testing.azure.worker_direct
     testing.azure.worker_library
     testing.azure.worker_durable

@@ -1,4 +1,8 @@
-"""What the task hub asks of the app's functions."""
+"""What the task hub asks of the app: its functions, called by name.
+
+`Functions` is the whole of it. Who implements it runs the app's code, in process or through a
+worker; the hub knows nothing of how.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from typing import Protocol
 class FunctionFailed(Exception):
     """A function raised.
 
-    ``text`` is the worker's exception text, ``kind: message``, possibly with
-    ``$OutOfProcData$``; ``stack`` is its stack trace.
+    Attributes:
+        text: The worker's text of the exception, ``Type: message``; what an orchestration
+            function fails with may hold ``$OutOfProcData$`` and its answer.
+        stack: The worker's stack trace; may be empty.
     """
 
     def __init__(self, text: str, stack: str = "") -> None:
@@ -19,45 +25,57 @@ class FunctionFailed(Exception):
 
 
 class ActivityTimedOut(FunctionFailed):
-    """An activity ran out of the host's ``functionTimeout``."""
+    """A function ran for longer than the host's ``functionTimeout``."""
 
 
 class Functions(Protocol):
-    """The app's orchestrations, activities and entities."""
+    """The functions of one deployed app. Names are compared as the app compares them."""
 
     @property
     def grpc(self) -> bool:
-        """Whether the whole app speaks the protobuf protocol."""
+        """Whether the whole app speaks protobuf to the extension, and not JSON."""
         ...
 
     def has_orchestration(self, name: str) -> bool:
-        """Whether there is an orchestration of this name."""
+        """Whether the app has an orchestration function of this name."""
         ...
 
     def has_activity(self, name: str) -> bool:
-        """Whether there is an activity of this name."""
+        """Whether the app has an activity function of this name."""
+        ...
+
+    def has_entity(self, name: str) -> bool:
+        """Whether the app has an entity function of this name."""
         ...
 
     def orchestrate(self, name: str, request: str) -> str:
-        """Call an orchestration: JSON text, or base64 of protobuf where `grpc`.
+        """Call an orchestration function with the text of its trigger.
+
+        Args:
+            name: The orchestration's name.
+            request: JSON text, or base64 of an ``OrchestratorRequest`` when `grpc`.
+
+        Returns:
+            JSON text, or base64 of an ``OrchestratorResponse`` when `grpc`.
 
         Raises:
-            FunctionFailed: It raised.
+            FunctionFailed: The function raised.
         """
         ...
 
     def run_activity(self, name: str, input: str) -> str | None:
-        """Call an activity with its raw input; return its result as JSON text.
+        """Call an activity function; takes the raw text of its input, gives JSON text.
 
         Raises:
-            FunctionFailed: It raised.
+            FunctionFailed: The function raised.
+            ActivityTimedOut: It took too long.
         """
         ...
 
     def run_entity(self, name: str, request: str) -> str:
-        """Call an entity with a batch of operations.
+        """Call an entity function with a batch of operations; both are JSON text.
 
         Raises:
-            FunctionFailed: It raised.
+            FunctionFailed: The function raised.
         """
         ...

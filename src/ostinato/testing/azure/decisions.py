@@ -1,0 +1,85 @@
+"""What a turn decided: the new entries of an execution's history, not yet written.
+
+Both protocols end here. The hub writes each decision as an event and does what it asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from ostinato.testing.azure.events import EventRaised, FailureDetails
+from ostinato.testing.azure.status import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleTask:
+    """Run an activity."""
+
+    id: int
+    name: str
+    input: str | None
+    version: str | None = ""
+    tags: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateTimer:
+    """Wake the instance at a time."""
+
+    id: int
+    fire_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateSubOrchestration:
+    """Start a child. Without an instance id it never starts."""
+
+    id: int
+    name: str
+    instance_id: str
+    input: str | None
+    version: str | None = None
+    tags: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendEvent:
+    """Send a message to an instance or an entity."""
+
+    id: int
+    instance_id: str
+    name: str
+    input: str | None
+    scheduled: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete:
+    """End the execution, or go on in a new one."""
+
+    id: int
+    status: Status
+    result: str | None
+    details: str | None = None
+    failure: FailureDetails | None = None
+    carried: tuple[EventRaised, ...] = ()
+    new_version: str | None = None
+
+
+Decision: TypeAlias = ScheduleTask | CreateTimer | CreateSubOrchestration | SendEvent | Complete
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnResult:
+    """The outcome of one call of an orchestration function.
+
+    Attributes:
+        decisions: New ones, in the order of their ids.
+        custom_status: JSON text; None clears what was there.
+    """
+
+    decisions: tuple[Decision, ...]
+    custom_status: str | None = None
