@@ -24,7 +24,13 @@ set-up: .venv/.dev
 demo: .venv/.demo
 	@$(PYTHON) demo.py $(if $(FOLDER),"$(FOLDER)")
 
-test: .venv/.dev
+# Azurite, which stands for Azure Storage in the tests; without npm those tests are skipped.
+node_modules/.stamp: package-lock.json
+	@if command -v npm >/dev/null; then \
+	  npm ci --silent --no-audit --no-fund --ignore-scripts && touch $@; \
+	else echo "npm was not found: tests on Azurite are skipped"; fi
+
+test: .venv/.dev node_modules/.stamp
 	$(PYTHON) -m pytest $(PYTEST)
 	@.ci/test-other $(PYTEST)
 
@@ -45,4 +51,4 @@ bench: .venv/.demo
 	$(PYTHON) bench/replay.py
 
 clean:
-	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* node_modules .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -51,8 +51,12 @@ LAYERS = """
     testing.azure.answers
     testing.azure.shim
     testing.azure.worker_bindings testing.azure.worker_child testing.azure.worker_direct
+    testing.azure.binding_expressions testing.azure.host_settings testing.azure.ncrontab
+    testing.azure.azurite
     testing.azure.worker_library
-    testing.azure.worker_durable
+    testing.azure.worker_durable testing.azure.triggers
+    testing.azure.triggers_queue testing.azure.triggers_timer
+    testing.azure.triggers_blob testing.azure.worker_storage
     testing
     cli.outcome
     cli.inputs cli.display cli.discovery

@@ -140,5 +140,9 @@ class IndexingFailed(Exception):
     """The app cannot be loaded; the message is for the app's author."""
 
 
+class BindingError(Exception):
+    """A function's binding cannot be served; the message names both."""
+
+
 class WorkerLost(Exception):
     """The worker ended in the middle of a call, so nobody knows how far the call came."""

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ostinato.testing.azure.worker import Binding, Data, Function, Invocation, Text, Worker
-
-
-class UnsupportedBindingError(Exception):
-    """A function has a binding that nothing here serves; the message names both."""
+from ostinato.testing.azure.worker import (
+    Binding,
+    BindingError,
+    Data,
+    Function,
+    Invocation,
+    Text,
+    Worker,
+)
 
 
 class Bindings(Protocol):
@@ -22,7 +26,7 @@ class Bindings(Protocol):
         """Fetch an input; None leaves the parameter out of the call.
 
         Raises:
-            UnsupportedBindingError: There is no such input here.
+            BindingError: There is no such input here, or it cannot be told which.
         """
         ...
 
@@ -32,7 +36,7 @@ class Bindings(Protocol):
         """Deliver an output.
 
         Raises:
-            UnsupportedBindingError: There is no such output here.
+            BindingError: There is no such output here, or it cannot be told which.
         """
         ...
 
@@ -58,9 +62,9 @@ class ClientBindings:
         raise unsupported(function, binding)
 
 
-def unsupported(function: Function, binding: Binding) -> UnsupportedBindingError:
+def unsupported(function: Function, binding: Binding) -> BindingError:
     """The error for a binding that is not served."""
-    return UnsupportedBindingError(
+    return BindingError(
         f"function {function.name!r}: the stand-in of the Functions host has no binding of type"
         f" {binding['type']!r} (parameter {binding['name']!r}) in direction"
         f" {binding.get('direction', 'IN')!r}"
@@ -81,7 +85,7 @@ def call(
 
     Raises:
         FunctionFailed: It raised.
-        UnsupportedBindingError: It has a binding that is not served.
+        BindingError: It has a binding that cannot be served.
         WorkerLost: The worker ended before it answered.
     """
     metadata = metadata or {}

@@ -11,6 +11,7 @@ from typing import Any
 from ostinato.testing.azure.ports import ActivityTimedOut, FunctionFailed
 from ostinato.testing.azure.worker import (
     Binary,
+    BindingError,
     Data,
     Function,
     Json,
@@ -20,7 +21,7 @@ from ostinato.testing.azure.worker import (
     Worker,
     WorkerLost,
 )
-from ostinato.testing.azure.worker_bindings import Bindings, UnsupportedBindingError, call
+from ostinato.testing.azure.worker_bindings import Bindings, call
 
 DELIVERIES = 5
 """How often a work item is given to a worker that dies of it."""
@@ -108,7 +109,7 @@ class DurableFunctions:
                 return _text(call(self._worker, self._bindings, function, Text(text)))
             except WorkerLost as error:
                 lost = error
-            except UnsupportedBindingError as error:
+            except BindingError as error:
                 raise FunctionFailed(str(error), "") from error
         raise FunctionFailed(f"WorkerProcessExitException: {lost}", "")
 

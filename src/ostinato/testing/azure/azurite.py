@@ -1,0 +1,123 @@
+"""Azurite, Microsoft's emulator of Azure Storage, as a child process on free ports."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import threading
+from collections import deque
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+START_TIMEOUT = 60.0
+"""Seconds in which it must listen."""
+
+HOW_TO_GET_IT = "npm install azurite (it needs Node.js), or: npm install --global azurite"
+
+_OPTIONS = (
+    *("--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--disableTelemetry"),
+    *("--blobPort", "0", "--queuePort", "0", "--tablePort", "0"),
+)
+_ACCOUNT = "devstoreaccount1"
+_LISTENS = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (\S+)")
+
+
+class AzuriteMissingError(Exception):
+    """It is not installed, or does not start; the message says what to do."""
+
+
+def find_azurite(folder: Path) -> Path | None:
+    """Return the program: from ``node_modules`` of the folder or one above it, else from PATH."""
+    for parent in (folder.resolve(), *folder.resolve().parents):
+        program = parent / "node_modules" / ".bin" / "azurite"
+        if program.is_file():
+            return program
+    found = shutil.which("azurite")
+    return Path(found) if found else None
+
+
+class Azurite:
+    """Blobs, queues and tables in memory, on ports of 127.0.0.1 that were free; a context manager.
+
+    Args:
+        program: What `find_azurite` found.
+
+    Raises:
+        AzuriteMissingError: It did not start; the message has its last lines.
+    """
+
+    def __init__(self, program: Path) -> None:
+        key = base64.b64encode(secrets.token_bytes(64)).decode()
+        self._lines = deque[str](maxlen=20)
+        self._endpoints: dict[str, str] = {}
+        self._listening = Future[None]()
+        self._process = subprocess.Popen(
+            [str(program), *_OPTIONS],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "AZURITE_ACCOUNTS": f"{_ACCOUNT}:{key}"},
+            start_new_session=True,  # Ctrl-C in a terminal is ours to handle
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self._listening.result(START_TIMEOUT)
+        except TimeoutError:
+            self.close()
+            raise AzuriteMissingError(f"{program} did not start: {self._last_lines()}") from None
+        except AzuriteMissingError:
+            self.close()
+            raise
+        endpoints = "".join(
+            f"{service}Endpoint={url}/{_ACCOUNT};" for service, url in self._endpoints.items()
+        )
+        self.connection_string = (
+            f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={key};{endpoints}"
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process' id."""
+        return self._process.pid
+
+    def close(self) -> None:
+        """End the process and wait for its end."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line.rstrip())
+            if found := _LISTENS.search(line):
+                self._endpoints[found[1]] = found[2]
+                if len(self._endpoints) == 3:
+                    self._listening.set_result(None)
+        if not self._listening.done():
+            why = f"{self._process.args!r} ended at once: {self._last_lines()}"
+            self._listening.set_exception(AzuriteMissingError(why))
+
+    def _last_lines(self) -> str:
+        return "\n".join(self._lines) or "(it printed nothing)"

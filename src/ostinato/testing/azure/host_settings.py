@@ -1,0 +1,154 @@
+"""What a function app's files tell its host: host.json and local.settings.json."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self, cast
+
+from ostinato.testing.azure.worker import BindingError
+
+STORAGE = "AzureWebJobsStorage"
+"""The setting that names the host's own storage account."""
+
+
+class SettingsError(Exception):
+    """A file or a setting is not as the host needs it; the message names it and the mend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueOptions:
+    """``extensions.queues`` of host.json."""
+
+    batch_size: int = 16
+    """Messages that are handled at a time."""
+    max_dequeue_count: int = 5
+    """Deliveries after which a message is poison."""
+    visibility_timeout: timedelta = timedelta(0)
+    """How long a message whose function failed stays unseen."""
+    base64: bool = True
+    """Whether messages are base64 of their text (``messageEncoding``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostJson:
+    """What the stand-in of the host reads of host.json; all else is left to the real one."""
+
+    hub_name: str = "TestHubName"
+    default_version: str | None = None
+    route_prefix: str = "api"
+    function_timeout: timedelta | None = None
+    queues: QueueOptions = field(default_factory=QueueOptions)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a folder's host.json.
+
+        Raises:
+            SettingsError: It is missing, or is not as it should be.
+        """
+        path = folder / "host.json"
+        whole = _read_object(path)
+        extensions = _section(whole, "extensions", path)
+        durable = _section(extensions, "durableTask", path)
+        queues = _section(extensions, "queues", path)
+        encoding = str(queues.get("messageEncoding", "base64")).lower()
+        if encoding not in {"base64", "none"}:
+            raise SettingsError(f"{path}: messageEncoding is 'base64' or 'none', not {encoding!r}")
+        timeout = whole.get("functionTimeout")
+        version = durable.get("defaultVersion")
+        return cls(
+            hub_name=str(durable.get("hubName") or cls().hub_name),
+            default_version=None if version is None else str(version),
+            route_prefix=str(_section(extensions, "http", path).get("routePrefix", "api")),
+            function_timeout=None if timeout in (None, "-1") else timespan(timeout, path),
+            queues=QueueOptions(
+                batch_size=int(queues.get("batchSize", 16)),
+                max_dequeue_count=int(queues.get("maxDequeueCount", 5)),
+                visibility_timeout=timespan(queues.get("visibilityTimeout", "00:00:00"), path),
+                base64=encoding == "base64",
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    """The app's settings, which are the environment of its functions."""
+
+    values: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read ``Values`` of a folder's local.settings.json, if it has one.
+
+        Raises:
+            SettingsError: It is not as it should be.
+        """
+        path = folder / "local.settings.json"
+        if not path.is_file():
+            return cls()
+        values = _section(_read_object(path), "Values", path)
+        return cls({str(key): str(value) for key, value in values.items()})
+
+    def resolve(self, text: str) -> str:
+        """Put settings in place of ``%names%``.
+
+        Raises:
+            BindingError: There is no such setting.
+        """
+        return re.sub(r"%([^%]+)%", lambda found: self._named(found[1]), text)
+
+    def connection(self, name: str | None) -> str | None:
+        """The connection string that a binding's ``connection`` names; None where there is none.
+
+        The host looks for ``AzureWebJobs<name>`` first; no name is the host's own storage.
+        """
+        name = name or STORAGE
+        prefixed = self.values.get(f"AzureWebJobs{name}")
+        return prefixed or self.values.get(name) or None
+
+    def _named(self, name: str) -> str:
+        if name not in self.values:
+            raise BindingError(
+                f"a binding names the app setting {name!r}, which is not set"
+                " (in local.settings.json, or in the environment)"
+            )
+        return self.values[name]
+
+
+def timespan(text: object, path: Path) -> timedelta:
+    """Read ``[d.]hh:mm:ss``.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    found = re.fullmatch(r"(?:(\d+)\.)?(\d+):(\d\d):(\d\d)(?:\.\d+)?", str(text))
+    if found is None:
+        raise SettingsError(f"{path}: {text!r} is no time span; write it as hh:mm:ss")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    try:
+        value: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"there is no {path.name} in {path.parent}: is it the folder of a function app?"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise SettingsError(f"{path} is no JSON object")
+    return cast(dict[str, Any], value)
+
+
+def _section(whole: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    value: Any = whole.get(name, {})
+    if not isinstance(value, dict):
+        raise SettingsError(f"{path}: {name!r} is no JSON object")
+    return cast(dict[str, Any], value)

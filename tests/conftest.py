@@ -1,0 +1,25 @@
+"""Parts of the real world that several tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def storage() -> Iterator[str]:
+    """The connection string of an Azurite of this test run's own."""
+    azurite = pytest.importorskip("ostinato.testing.azure.azurite")
+    program = azurite.find_azurite(ROOT)
+    if program is None:
+        why = f"Azurite was not found: npm ci in {ROOT.name}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{why}; CI tests storage, too")
+        pytest.skip(why)
+    with azurite.Azurite(program) as running:
+        yield running.connection_string

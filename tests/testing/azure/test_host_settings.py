@@ -1,0 +1,88 @@
+"""host.json and local.settings.json."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from ostinato.testing.azure.host_settings import (
+    AppSettings,
+    HostJson,
+    QueueOptions,
+    SettingsError,
+)
+from ostinato.testing.azure.worker import BindingError
+
+
+def write(folder, name, value):
+    (folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
+
+
+def test_a_bare_host_json_has_the_real_hosts_defaults(tmp_path):
+    write(tmp_path, "host.json", {"version": "2.0"})
+    assert HostJson.read(tmp_path) == HostJson(
+        hub_name="TestHubName", route_prefix="api", function_timeout=None, queues=QueueOptions()
+    )
+    assert QueueOptions().base64 and QueueOptions().max_dequeue_count == 5
+
+
+def test_what_a_host_json_says_is_read(tmp_path):
+    durable = {"hubName": "hub", "defaultVersion": "2"}
+    queues = {
+        "batchSize": 2,
+        "maxDequeueCount": 3,
+        "visibilityTimeout": "00:00:30",
+        "messageEncoding": "none",
+    }
+    extensions = {"durableTask": durable, "queues": queues, "http": {"routePrefix": ""}}
+    write(tmp_path, "host.json", {"functionTimeout": "1.00:05:00", "extensions": extensions})
+    assert HostJson.read(tmp_path) == HostJson(
+        hub_name="hub",
+        default_version="2",
+        route_prefix="",
+        function_timeout=timedelta(days=1, minutes=5),
+        queues=QueueOptions(
+            batch_size=2,
+            max_dequeue_count=3,
+            visibility_timeout=timedelta(seconds=30),
+            base64=False,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, r"there is no host\.json in .*: is it the folder of a function app"),
+        ("{", r"host\.json is not JSON"),
+        ("[]", r"host\.json is no JSON object"),
+        ('{"extensions": []}', "'extensions' is no JSON object"),
+        ('{"functionTimeout": "5 minutes"}', "'5 minutes' is no time span; write it as hh:mm:ss"),
+        ('{"extensions": {"queues": {"messageEncoding": "x"}}}', "'base64' or 'none', not 'x'"),
+    ],
+)
+def test_a_host_json_that_is_wrong_is_told_in_one_line(tmp_path, text, why):
+    if text is not None:
+        write(tmp_path, "host.json", text)
+    with pytest.raises(SettingsError, match=why) as caught:
+        HostJson.read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_are_the_values_of_local_settings_json(tmp_path):
+    assert AppSettings.read(tmp_path) == AppSettings({})
+    write(tmp_path, "local.settings.json", {"IsEncrypted": False, "Values": {"QUEUE": "orders"}})
+    settings = AppSettings.read(tmp_path)
+    assert settings.resolve("new-%QUEUE%-in") == "new-orders-in"
+    with pytest.raises(BindingError, match="app setting 'OTHER', which is not set"):
+        settings.resolve("%OTHER%")
+
+
+def test_a_connection_is_looked_for_under_the_hosts_prefix_first():
+    settings = AppSettings({"AzureWebJobsStorage": "own", "AzureWebJobsC": "c1", "C": "c2"})
+    assert settings.connection("C") == "c1"
+    assert settings.connection(None) == settings.connection("Storage") == "own"
+    assert settings.connection("AzureWebJobsStorage") == "own"
+    assert settings.connection("Missing") is None
