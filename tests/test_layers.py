@@ -60,7 +60,8 @@ LAYERS = """
     testing
     cli.outcome
     cli.inputs cli.display cli.discovery
-    cli.running
+    cli.running cli.mending
+    cli.azure
     cli.commands
     cli
     cli.__main__

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +12,13 @@ import msgspec
 import typer
 from rich.console import Console
 
-from ostinato.cli import display
+from ostinato.cli import azure, display
 from ostinato.cli.discovery import find_app
 from ostinato.cli.inputs import read_input
+from ostinato.cli.mending import mendable
 from ostinato.cli.outcome import ExitCode, UsageError
 from ostinato.cli.running import Result, Run, run
 from ostinato.client import IfExists
-from ostinato.errors import OstinatoError
 from ostinato.events import Event, events_to_json
 
 cli = typer.Typer(
@@ -29,22 +28,14 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+cli.add_typer(azure.build, name="build")
+cli.add_typer(azure.synth, name="synth")
+cli.add_typer(azure.deploy, name="deploy")
+
 MAX_WAITS = 3
 """How many of the things that an instance waits for are named."""
 
 Store = Annotated[Path, typer.Option(help="The SQLite file that keeps everything.")]
-
-
-@contextmanager
-def _mendable() -> Generator[None, None, None]:
-    """Tell errors that the user can mend in one line or two, without a traceback."""
-    try:
-        yield
-    except (UsageError, OstinatoError) as error:
-        Console(stderr=True).print(
-            f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
-        )
-        raise typer.Exit(ExitCode.USAGE) from None
 
 
 @cli.command("run")
@@ -83,7 +74,7 @@ def run_command(
     130 interrupted (Ctrl-C), 143 stopped (SIGTERM).
     """
     console = Console(stderr=True)
-    with _mendable():
+    with mendable():
         request = Run(
             app=find_app(app, Path.cwd()),
             orchestration=orchestration,
@@ -181,7 +172,7 @@ def history_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the events as JSON.")] = False,
 ) -> None:
     """Print what an instance did, event by event. It may be running."""
-    with _mendable():
+    with mendable():
         events = _read_history(store, instance)
     if as_json:
         typer.echo(events_to_json(events))

@@ -1,0 +1,1 @@
+"""Building, describing and deploying a function app; never part of the app itself."""

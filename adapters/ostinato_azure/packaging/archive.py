@@ -1,0 +1,53 @@
+"""A zip file that is the same, byte for byte, whenever its contents are."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from ostinato_azure.packaging.errors import PackagingError
+
+EARLIEST = 315_532_800
+"""1980-01-01Z, the first time that a zip file can hold, in seconds since 1970."""
+
+
+def write_zip(output: Path, entries: Mapping[str, Path | bytes]) -> int:
+    """Write files, in order of their names, all with one time and mode; return their bytes.
+
+    The time is ``SOURCE_DATE_EPOCH`` of the environment, else the earliest there is. The file
+    is there whole or not at all.
+
+    Raises:
+        PackagingError: ``SOURCE_DATE_EPOCH`` is no time, or the file cannot be written.
+    """
+    moment = _moment()
+    part = output.with_name(f"{output.name}.part")
+    total = 0
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name, source in sorted(entries.items()):
+                data = source if isinstance(source, bytes) else source.read_bytes()
+                total += len(data)
+                info = zipfile.ZipInfo(name, moment)
+                info.create_system = 3  # Unix, on every system that builds
+                info.external_attr = (stat.S_IFREG | 0o644) << 16
+                info.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(info, data, compresslevel=9)
+        part.replace(output)
+    except OSError as error:
+        raise PackagingError(f"{output} cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return total
+
+
+def _moment() -> tuple[int, int, int, int, int, int]:
+    given = os.environ.get("SOURCE_DATE_EPOCH") or "0"
+    if not given.isdecimal():
+        raise PackagingError(f"SOURCE_DATE_EPOCH is {given!r}, not seconds since 1970")
+    return time.gmtime(max(int(given), EARLIEST))[:6]

@@ -1,0 +1,122 @@
+"""Installing dependencies for another Python and platform, once for the same question."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from packaging.utils import canonicalize_name
+
+from ostinato_azure.packaging.errors import PackagingError
+from ostinato_azure.packaging.requirements import missing
+from ostinato_azure.packaging.target import Target
+
+ROUNDS = 4
+"""How often what only the target needs is looked for; each round may bring more."""
+
+UNSTABLE = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+"""Files of a distribution's metadata that tell how it was installed, not what it is."""
+
+
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder of installed packages."""
+
+    folder: Path
+    is_cached: bool
+    """Whether it was there already."""
+
+    def files(self) -> dict[str, Path]:
+        """Return what an app needs of it, by name within the folder."""
+        found: dict[str, Path] = {}
+        for path in sorted(self.folder.rglob("*")):
+            name = path.relative_to(self.folder)
+            is_metadata = len(name.parts) == 2 and name.parts[0].endswith(".dist-info")
+            if not (
+                not path.is_file()
+                or path.suffix == ".pyc"
+                or name.parts[0] == "bin"  # scripts that name the Python they were made by
+                or (is_metadata and name.name in UNSTABLE)
+            ):
+                found[name.as_posix()] = path
+        return found
+
+    def versions(self) -> list[str]:
+        """Return ``name==version`` of each distribution, sorted."""
+        metadata = (path.stem.rpartition("-") for path in self.folder.glob("*.dist-info"))
+        return sorted(
+            f"{name.replace('_', '-').lower()}=={version}" for name, _, version in metadata
+        )
+
+
+def cache_folder() -> Path:
+    """Return the folder of the user's in which installed dependencies are kept."""
+    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ostinato" / "azure"
+
+
+def install(lines: Sequence[str], target: Target, *, cache: Path, fresh: bool = False) -> Installed:
+    """Install what requirements ask for, wheels only; keep it for the next time.
+
+    Args:
+        lines: Of a requirements file.
+        target: What to install for.
+        cache: Where to keep it, by question asked. Versions that are left open stay what they
+            were at the first time.
+        fresh: Ask again, and keep the new answer.
+
+    Raises:
+        PackagingError: pip is missing, or found no fitting wheels; the message has its words.
+    """
+    question = json.dumps([1, list(lines), target.python, target.platforms()])
+    kept = cache / hashlib.sha256(question.encode()).hexdigest()[:32]
+    if kept.is_dir() and not fresh:
+        return Installed(folder=kept, is_cached=True)
+    if importlib.util.find_spec("pip") is None:
+        raise PackagingError(
+            f"there is no pip in {sys.prefix}, which installs the dependencies: python -m ensurepip"
+        )
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="new-") as work:
+        folder = Path(work) / "packages"
+        asked = list(lines)
+        for _ in range(ROUNDS):
+            shutil.rmtree(folder, ignore_errors=True)
+            _pip(asked, folder, target, Path(work) / "requirements.txt")
+            absent = missing(folder, asked, target)
+            if not absent:
+                break
+            asked += absent
+        else:
+            raise PackagingError(f"pip leaves out what Python {target.python} needs: {absent}")
+        if kept.is_dir():
+            kept.replace(Path(work) / "old")
+        folder.replace(kept)
+    return Installed(folder=kept, is_cached=False)
+
+
+def _pip(lines: Sequence[str], folder: Path, target: Target, file: Path) -> None:
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    folder.mkdir()
+    platforms = [word for tag in target.platforms() for word in ("--platform", tag)]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"]
+    command += ["--disable-pip-version-check", "--no-input", "--target", str(folder)]
+    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", target.python]
+    done = subprocess.run(
+        [*command, *platforms, "-r", str(file)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        errors = [line for line in done.stderr.splitlines() if "ERROR" in line]
+        said = "\n  ".join(errors or done.stderr.strip().splitlines()[-5:])
+        raise PackagingError(
+            f"the dependencies cannot be installed for Python {target.python} on "
+            f"{target.platform}:\n  {said}"
+        )

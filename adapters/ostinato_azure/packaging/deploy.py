@@ -1,0 +1,194 @@
+"""Deploying: the infrastructure, then the code, then what needs the running code.
+
+Flex Consumption takes a finished package by ``az functionapp deployment source config-zip``,
+which uploads it with the user's own sign-in; no publishing password is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ostinato_azure.packaging.arm import parameters_file, text
+from ostinato_azure.packaging.errors import PackagingError
+from ostinato_azure.packaging.synth import EVENTS, MAIN, PARAMETERS
+from ostinato_azure.packaging.tools import AzureCli, ToolFailedError, shown
+
+ATTEMPTS = 5
+"""How often the code and the events are tried: roles and webhooks take minutes to be known."""
+
+PAUSE = 30.0
+"""Seconds between two attempts."""
+
+UNKNOWN = "<from the deployment's outputs>"
+"""In commands that are only shown: what the first deployment tells."""
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """What to deploy, and to where."""
+
+    project: Path
+    package: Path
+    group: str
+    location: str | None = None
+    """Creates the resource group there; None expects it to exist."""
+    name: str | None = None
+    """Of the function app; None leaves it to the template."""
+    python: str
+    settings: Mapping[str, str] = {}
+    """Further settings of the app: secrets, so they are never shown."""
+
+    def group_command(self) -> list[str]:
+        """Return what creates the resource group, or sees that it is there."""
+        if self.location is None:
+            return ["group", "show", "--name", self.group, "--output", "none"]
+        where = ["--name", self.group, "--location", self.location]
+        return ["group", "create", *where, "--output", "none"]
+
+    def main_command(self, settings_file: str | None) -> list[str]:
+        """Return what deploys the infrastructure and prints the template's outputs."""
+        command = ["deployment", "group", "create", "--resource-group", self.group]
+        command += ["--name", "ostinato-main", "--template-file", str(self.project / MAIN)]
+        command += ["--parameters", f"@{self.project / PARAMETERS}"]
+        command += [f"pythonVersion={self.python}"]
+        command += [f"name={self.name}"] if self.name else []
+        command += [f"@{settings_file}"] if settings_file else []
+        return [*command, "--query", "properties.outputs", "--output", "json"]
+
+    def code_command(self, name: str) -> list[str]:
+        """Return what gives the app its package."""
+        command = ["functionapp", "deployment", "source", "config-zip"]
+        command += ["--resource-group", self.group, "--name", name, "--src", str(self.package)]
+        return [*command, "--build-remote", "false", "--output", "none"]
+
+    def events_command(self, name: str, storage_name: str) -> list[str]:
+        """Return what lets blobs reach the app."""
+        command = ["deployment", "group", "create", "--resource-group", self.group]
+        command += ["--name", "ostinato-events", "--template-file", str(self.project / EVENTS)]
+        command += ["--parameters", f"name={name}", f"storageName={storage_name}"]
+        return [*command, "--output", "none"]
+
+    def has_events(self) -> bool:
+        """Return whether a function of the app waits for blobs."""
+        return (self.project / EVENTS).is_file()
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the template tells of the app."""
+
+    name: str
+    storage_name: str
+    host_name: str
+    management_url: str
+
+
+def check(deployment: Deployment) -> None:
+    """See that the templates are there.
+
+    Raises:
+        PackagingError: They are not.
+    """
+    for name in (MAIN, PARAMETERS):
+        if not (deployment.project / name).is_file():
+            raise PackagingError(f"there is no {name}: write it with ostinato synth azure")
+
+
+def plan(deployment: Deployment) -> list[str]:
+    """Return the commands that `deploy` runs, as one would type them."""
+    name = deployment.name or UNKNOWN
+    settings_file = f"<a file with {', '.join(deployment.settings)}>"
+    commands = [
+        ["account", "show", "--output", "json"],
+        deployment.group_command(),
+        deployment.main_command(settings_file if deployment.settings else None),
+        deployment.code_command(name),
+    ]
+    if deployment.has_events():
+        commands.append(deployment.events_command(name, UNKNOWN))
+    return [shown(command) for command in commands]
+
+
+def signed_in(az: AzureCli) -> str:
+    """Return the name of the subscription that ``az`` works on.
+
+    Raises:
+        PackagingError: Nobody is signed in.
+    """
+    try:
+        account: dict[str, Any] = json.loads(az.run(["account", "show", "--output", "json"]))
+    except ToolFailedError:
+        raise PackagingError("az is not signed in to Azure: az login") from None
+    return str(account.get("name", account.get("id")))
+
+
+def deploy(
+    deployment: Deployment,
+    az: AzureCli,
+    say: Callable[[str], None],
+    pause: Callable[[float], None] = time.sleep,
+) -> Outputs:
+    """Run the commands of `plan` but the first; say each before it runs.
+
+    Args:
+        deployment: What to deploy.
+        az: What runs them.
+        say: Told of each step.
+        pause: Waits so many seconds before what failed is tried again.
+
+    Raises:
+        ToolFailedError: A command failed; those before it have had their effect, and a further
+            deployment goes on from there.
+    """
+
+    def once(what: str, command: list[str]) -> str:
+        say(f"{what}\n  {shown(command)}")
+        return az.run(command)
+
+    def patiently(what: str, command: list[str]) -> None:
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                once(what, command)
+                return
+            except ToolFailedError as error:
+                if not left:
+                    raise
+                last = error.said.splitlines()[-1:] or [str(error)]
+                say(
+                    f"not yet: {last[0]}\n  new roles and webhooks take a while; "
+                    f"trying again in {PAUSE:.0f} s"
+                )
+                pause(PAUSE)
+
+    once("resource group", deployment.group_command())
+    with _settings_file(deployment.settings) as settings_file:
+        told = once("infrastructure (some minutes)", deployment.main_command(settings_file))
+    outputs = _outputs(told)
+    patiently("code", deployment.code_command(outputs.name))
+    if deployment.has_events():
+        patiently("events of blobs", deployment.events_command(outputs.name, outputs.storage_name))
+    return outputs
+
+
+@contextmanager
+def _settings_file(settings: Mapping[str, str]) -> Generator[str | None, None, None]:
+    """Keep settings in a file that only its owner can read, while the block runs."""
+    if not settings:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+        path = Path(folder) / "settings.json"
+        path.touch(mode=0o600)
+        path.write_text(text(parameters_file({"appSettings": dict(settings)})), encoding="utf-8")
+        yield str(path)
+
+
+def _outputs(told: str) -> Outputs:
+    values: dict[str, Any] = json.loads(told)
+    return msgspec.convert({name: output["value"] for name, output in values.items()}, Outputs)

@@ -1,0 +1,113 @@
+"""The ARM template by which blobs reach the app: Flex Consumption takes them from Event Grid.
+
+It is deployed after the code: the webhook must answer when the subscription is made, and its
+key exists once the host has run. The key goes from one service to the other and is seen nowhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+from azure.functions import FunctionApp
+
+from ostinato_azure.packaging import site, storage
+from ostinato_azure.packaging.arm import Json, parameter, resource_id, template
+
+API = "2025-02-15"
+TOPIC = "Microsoft.EventGrid/systemTopics"
+SUBSCRIPTION = f"{TOPIC}/eventSubscriptions"
+
+TOPIC_NAME = f"format('{{0}}-blobs', {parameter('name')})"
+TOPIC_ID = resource_id(TOPIC, TOPIC_NAME)
+
+
+class BlobFunction(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A function of the deployed app that a blob trigger starts."""
+
+    name: str
+    path: str
+    """Container and pattern: ``incoming/{name}``."""
+
+
+def blob_functions(app: FunctionApp) -> list[BlobFunction]:
+    """Return the functions with a blob trigger of what the worker indexes, sorted."""
+    bindings = (
+        (str(function.get_function_name()), binding.get_dict_repr())
+        for function in app.get_functions()
+        for binding in function.get_bindings()
+    )
+    return sorted(
+        BlobFunction(name=name, path=binding["path"])
+        for name, binding in bindings
+        if binding["type"] == "blobTrigger"
+    )
+
+
+def events_template(functions: Iterable[BlobFunction]) -> Json | None:
+    """Return the template with a subscription for each function; None where there is none."""
+    subscriptions = [_subscription(function) for function in sorted(functions)]
+    if not subscriptions:
+        return None
+    return template(
+        parameters={
+            "location": {"type": "string", "defaultValue": "[resourceGroup().location]"},
+            "name": {"type": "string", "metadata": {"description": "The function app's name."}},
+            "storageName": {
+                "type": "string",
+                "metadata": {"description": "The name of its storage account."},
+            },
+        },
+        variables={},
+        resources=[_topic(), *subscriptions],
+        outputs={},
+    )
+
+
+def _topic() -> Json:
+    return {
+        "type": TOPIC,
+        "apiVersion": API,
+        "name": f"[{TOPIC_NAME}]",
+        "location": f"[{parameter('location')}]",
+        "properties": {
+            "source": f"[{resource_id(storage.ACCOUNT, parameter('storageName'))}]",
+            "topicType": "Microsoft.Storage.StorageAccounts",
+        },
+    }
+
+
+def _subscription(function: BlobFunction) -> Json:
+    container, _, pattern = function.path.partition("/")
+    begins = pattern.partition("{")[0]
+    host = resource_id(f"{site.SITE}/host", site.NAME, "'default'")
+    key = f"listKeys({host}, '{site.API}').systemKeys.blobs_extension"
+    name = re.sub(r"[^A-Za-z0-9-]", "-", function.name)[:64].ljust(3, "-")
+    return {
+        "type": SUBSCRIPTION,
+        "apiVersion": API,
+        "name": f"[format('{{0}}/{name}', {TOPIC_NAME})]",
+        "properties": {
+            "destination": {
+                "endpointType": "WebHook",
+                "properties": {
+                    "endpointUrl": (
+                        f"[concat('https://', {site.HOST_NAME}, "
+                        f"'/runtime/webhooks/blobs?functionName=Host.Functions.{function.name}"
+                        f"&code=', uriComponent({key}))]"
+                    )
+                },
+            },
+            "filter": {
+                "includedEventTypes": ["Microsoft.Storage.BlobCreated"],
+                "isSubjectCaseSensitive": True,
+                "subjectBeginsWith": (
+                    f"/blobServices/default/containers/{container}/blobs/{begins}"
+                ),
+            },
+            "eventDeliverySchema": "EventGridSchema",
+            "retryPolicy": {"maxDeliveryAttempts": 30, "eventTimeToLiveInMinutes": 1440},
+        },
+        "dependsOn": [f"[{TOPIC_ID}]"],
+    }

@@ -1,0 +1,137 @@
+"""Which files of a project go into its package: what ``.funcignore`` leaves, and no secrets.
+
+``.funcignore`` has the meaning of a ``.gitignore``; the host's own tools read it so, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pathspec
+
+from ostinato_azure.packaging.errors import PackagingError
+
+ALWAYS = (
+    "__pycache__/",
+    "*.py[cod]",
+    "*.egg-info/",
+    ".*_cache/",
+    ".hypothesis/",
+    ".idea/",
+    ".vscode/",
+    ".python_packages/",
+    "node_modules/",
+    ".DS_Store",
+    ".funcignore",
+    ".gitignore",
+    "*.db",
+    "*.db-shm",
+    "*.db-wal",
+    "*.db.lock",
+    ".env",
+    ".env.*",
+    "local.settings.json",
+)
+"""Left out whatever ``.funcignore`` says, unless it takes one back by a pattern with ``!``."""
+
+USUALLY = ("/tests/", "/test/", "/docs/", "/infra/", "/dist/", "/build/", "/.*", "/*.md")
+"""Left out where there is no ``.funcignore``."""
+
+SECRET_NAMES = (
+    "local.settings.json",
+    ".env",
+    ".env.*",
+    "*.pem",
+    "*.key",
+    "*.pfx",
+    "*.p12",
+    "*.jks",
+    "*.kdbx",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ed25519",
+    ".netrc",
+    ".pypirc",
+    ".npmrc",
+    ".git-credentials",
+    "azureProfile.json",
+    "msal_token_cache.*",
+)
+SECRET_MARKS = (b"PRIVATE KEY-----", b"AccountKey=", b"SharedAccessKey=")
+"""What a file with a secret holds: a private key, or a storage or message bus key."""
+
+LOOKED_INTO = 1024 * 1024
+"""Bytes of a file that are looked at."""
+
+
+def project_files(project: Path, *, leave_out: frozenset[Path] = frozenset()) -> dict[str, Path]:
+    """Return the files to pack by their name in the package, in order of the names.
+
+    Args:
+        project: The folder.
+        leave_out: Further files, by absolute path, such as an earlier package.
+
+    Raises:
+        PackagingError: One of them looks like a secret, or a folder is a link.
+    """
+    found = dict(sorted(_walk(project, project, _rules(project), leave_out)))
+    secrets = [f"{name} ({why})" for name, path in found.items() if (why := _secret(path))]
+    if secrets:
+        listed = "\n  ".join(secrets)
+        raise PackagingError(
+            f"these files look like secrets, which must not be in a package:\n  {listed}\n"
+            "hint: name them in .funcignore; the deployed app takes secrets from its settings"
+        )
+    return found
+
+
+def _rules(project: Path) -> pathspec.GitIgnoreSpec:
+    ignore = project / ".funcignore"
+    try:
+        own = ignore.read_text(encoding="utf-8-sig").splitlines() if ignore.is_file() else USUALLY
+        return pathspec.GitIgnoreSpec.from_lines([*ALWAYS, *own])
+    except (UnicodeDecodeError, ValueError) as error:
+        raise PackagingError(f"{ignore} cannot be read: {error}") from None
+
+
+def _walk(
+    folder: Path, project: Path, rules: pathspec.GitIgnoreSpec, leave_out: frozenset[Path]
+) -> Iterator[tuple[str, Path]]:
+    for path in folder.iterdir():
+        name = path.relative_to(project).as_posix()
+        if path.is_dir():
+            if path.name == ".git" or (path / "pyvenv.cfg").is_file():
+                continue
+            if rules.match_file(f"{name}/"):  # as in git, nothing below can be taken back
+                continue
+            if path.is_symlink():
+                raise PackagingError(
+                    f"{name} is a link to a folder, which a package cannot hold: "
+                    "copy the folder, or name the link in .funcignore"
+                )
+            yield from _walk(path, project, rules, leave_out)
+        elif path.is_file() and not rules.match_file(name) and path.resolve() not in leave_out:
+            yield name, path
+
+
+_NAMES = pathspec.GitIgnoreSpec.from_lines(SECRET_NAMES)
+
+
+def _secret(path: Path) -> str | None:
+    """Why a file looks like a secret; None when it does not."""
+    with path.open("rb") as file:
+        begin = file.read(LOOKED_INTO)
+    for mark in SECRET_MARKS:
+        if mark in begin and not _is_code(path):
+            return f"holds {mark.decode().strip('-')!r}"
+    is_certificate = b"-----BEGIN CERTIFICATE-----" in begin
+    if _NAMES.match_file(path.name) and not is_certificate:
+        return "by its name"
+    return None
+
+
+def _is_code(path: Path) -> bool:
+    """Code may speak of keys; one that holds a whole key is not to be told from it."""
+    return path.suffix == ".py"

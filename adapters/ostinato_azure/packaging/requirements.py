@@ -1,0 +1,143 @@
+"""What a function app needs beside its own code."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from ostinato_azure.packaging.errors import PackagingError
+from ostinato_azure.packaging.settings import read_pyproject
+from ostinato_azure.packaging.target import Target
+
+FRAMEWORK = "ostinato"
+"""Not installed from an index: it is packed as it is here."""
+
+
+def requirements(project: Path, target: Target) -> tuple[str, ...]:
+    """Return the lines of a requirements file that holds all that ``target`` has to have.
+
+    They are those of the project's requirements.txt if there is one, else the dependencies of
+    its pyproject.toml, and what Ostinato needs on Azure. Markers have been judged for the target.
+
+    Raises:
+        PackagingError: A line cannot be used.
+    """
+    extras = {"azure"}
+    lines: list[str] = []
+    for line in _project_lines(project):
+        requirement = _parsed(line)
+        if requirement is None:
+            lines.append(line)
+        elif canonicalize_name(requirement.name) == FRAMEWORK:
+            extras |= requirement.extras
+        elif (kept := _for_target(requirement, target, ())) is not None:
+            lines.append(str(kept))
+    lines += framework_requirements(extras, target)
+    return tuple(dict.fromkeys(lines))
+
+
+def framework_requirements(extras: Iterable[str], target: Target) -> list[str]:
+    """Return what Ostinato itself needs on ``target`` for some of its extras.
+
+    Raises:
+        PackagingError: Ostinato is not installed, so that nobody knows.
+    """
+    try:
+        declared = importlib.metadata.requires(FRAMEWORK) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise PackagingError(
+            "ostinato is not installed here, only found: pip install it (with -e for a checkout)"
+        ) from None
+    wanted = sorted(extras)
+    kept = (_for_target(Requirement(line), target, wanted) for line in declared)
+    return [str(requirement) for requirement in kept if requirement is not None]
+
+
+def missing(installed: Path, asked: Iterable[str], target: Target) -> list[str]:
+    """Return what packages of a folder need on ``target`` and do not find there.
+
+    pip judges markers by the Python that runs it, so what only the target needs is left out.
+
+    Args:
+        installed: The folder, with the packages' metadata.
+        asked: The requirements for which it was filled; they tell the extras.
+        target: Where it will run.
+    """
+    present = {
+        canonicalize_name(dist.metadata["Name"]): dist
+        for dist in importlib.metadata.distributions(path=[str(installed)])
+    }
+    asked_for = [requirement for line in asked if (requirement := _parsed(line)) is not None]
+    absent: dict[str, None] = {}
+    seen: set[tuple[str, str]] = set()
+    while asked_for:
+        requirement = asked_for.pop()
+        name = canonicalize_name(requirement.name)
+        dist = present.get(name)
+        if dist is None:
+            absent[str(requirement)] = None
+            continue
+        for extra in ("", *sorted(requirement.extras)):
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                needed = (_for_target(Requirement(r), target, [extra]) for r in dist.requires or [])
+                asked_for += [r for r in needed if r is not None]
+    return sorted(absent)
+
+
+def _for_target(
+    requirement: Requirement, target: Target, extras: Iterable[str]
+) -> Requirement | None:
+    """The requirement without its marker; None where that does not hold."""
+    marker = requirement.marker
+    environments: list[Any] = [{**target.markers(), "extra": extra} for extra in (extras or ("",))]
+    if marker is not None and not any(marker.evaluate(e) for e in environments):
+        return None
+    bare = Requirement(str(requirement))
+    bare.marker = None
+    return bare
+
+
+def _parsed(line: str) -> Requirement | None:
+    """A requirement by name; None for options, paths and URLs, which are pip's to read."""
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        return None
+
+
+def _project_lines(project: Path) -> list[str]:
+    own = project / "requirements.txt"
+    if own.is_file():
+        return list(_read(own))
+    declared: list[str] = read_pyproject(project).get("project", {}).get("dependencies", [])
+    return declared
+
+
+def _read(path: Path) -> Iterator[str]:
+    """The lines of a requirements file and of those it includes, without comments."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackagingError(f"{path} cannot be read: {error}") from None
+    for line in text.replace("\\\n", " ").splitlines():
+        line = re.sub(r"(^|\s)#.*$", "", line).strip()
+        included = re.fullmatch(r"(-r|--requirement)(?:\s+|=)(.+)", line)
+        constraint = re.fullmatch(r"(-c|--constraint)(?:\s+|=)(.+)", line)
+        if included:
+            yield from _read(path.parent / included[2])
+        elif constraint and "://" not in constraint[2]:
+            yield f"-c {(path.parent / constraint[2]).resolve()}"
+        elif re.match(r"-e\b|--editable\b|\.{0,2}/|\.$", line):
+            raise PackagingError(
+                f"{path.name}: {line!r} is a folder or file of this machine; a package takes "
+                "distributions: give its code a place in the project, or build its wheel"
+            )
+        elif line:
+            yield line

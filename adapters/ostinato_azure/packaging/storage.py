@@ -1,0 +1,67 @@
+"""The storage account: the task hub, the package, the triggers' queues and containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ostinato_azure.packaging.arm import Json, parameter, resource_id, variable
+
+API = "2024-01-01"
+ACCOUNT = "Microsoft.Storage/storageAccounts"
+CONTAINER = f"{ACCOUNT}/blobServices/containers"
+QUEUE = f"{ACCOUNT}/queueServices/queues"
+
+ACCOUNT_NAME = variable("storageName")
+ACCOUNT_ID = resource_id(ACCOUNT, ACCOUNT_NAME)
+
+PACKAGE_CONTAINER = "app-package"
+
+
+def account_resources(queues: Iterable[str], containers: Iterable[str]) -> list[Json]:
+    """Return the account, which takes identities only, and what is in it from the beginning."""
+    account: Json = {
+        "type": ACCOUNT,
+        "apiVersion": API,
+        "name": f"[{ACCOUNT_NAME}]",
+        "location": f"[{parameter('location')}]",
+        "kind": "StorageV2",
+        "sku": {"name": "Standard_LRS"},
+        "properties": {
+            "accessTier": "Hot",
+            "allowBlobPublicAccess": False,
+            "allowSharedKeyAccess": False,
+            "defaultToOAuthAuthentication": True,
+            "minimumTlsVersion": "TLS1_2",
+            "supportsHttpsTrafficOnly": True,
+        },
+    }
+    return [
+        account,
+        *(_container(name) for name in [PACKAGE_CONTAINER, *containers]),
+        *(_queue(name) for name in queues),
+    ]
+
+
+def container_id(name: str) -> str:
+    """Return an expression, without brackets, for the id of a container of the account."""
+    return resource_id(CONTAINER, ACCOUNT_NAME, "'default'", f"'{name}'")
+
+
+def _container(name: str) -> Json:
+    return {
+        "type": CONTAINER,
+        "apiVersion": API,
+        "name": f"[format('{{0}}/default/{name}', {ACCOUNT_NAME})]",
+        "properties": {"publicAccess": "None"},
+        "dependsOn": [f"[{ACCOUNT_ID}]"],
+    }
+
+
+def _queue(name: str) -> Json:
+    return {
+        "type": QUEUE,
+        "apiVersion": API,
+        "name": f"[format('{{0}}/default/{name}', {ACCOUNT_NAME})]",
+        "properties": {},
+        "dependsOn": [f"[{ACCOUNT_ID}]"],
+    }

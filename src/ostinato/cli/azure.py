@@ -1,0 +1,281 @@
+"""``ostinato build azure``, ``synth azure`` and ``deploy azure``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+import ostinato as ost
+from ostinato.cli.discovery import find_app
+from ostinato.cli.mending import mendable
+from ostinato.cli.outcome import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from ostinato_azure.packaging.build import AppReference
+    from ostinato_azure.packaging.deploy import Deployment
+
+build = typer.Typer(help="Make the package that a cloud runs.", no_args_is_help=True)
+synth = typer.Typer(help="Write down the infrastructure of a cloud.", no_args_is_help=True)
+deploy = typer.Typer(help="Bring the application to a cloud.", no_args_is_help=True)
+
+AppOption = Annotated[
+    str | None, typer.Option(help="module:attribute; by default the folder's own.")
+]
+PythonOption = Annotated[str, typer.Option(help="Version of the function app's Python.")]
+PlatformOption = Annotated[
+    str, typer.Option(help="Newest platform tag of wheels, e.g. manylinux2014_x86_64.")
+]
+CacheOption = Annotated[
+    bool, typer.Option("--no-cache", help="Resolve the dependencies anew, and keep the new ones.")
+]
+
+OF_EXTRAS = {"azure", "google", "httpx", "ostinato_azure", "packaging", "pathspec"}
+"""What these commands import that `ostinato` alone does not bring."""
+
+PYTHON = "3.13"
+PLATFORM = "manylinux_2_28_x86_64"
+
+
+@build.callback()
+@synth.callback()
+@deploy.callback()
+def _group() -> None:
+    """Keeps the cloud a word of its own while there is but one."""
+
+
+@build.command("azure")
+def build_azure(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The zip file.")] = Path("app.zip"),
+    python: PythonOption = PYTHON,
+    platform: PlatformOption = PLATFORM,
+    app: AppOption = None,
+    no_cache: CacheOption = False,
+) -> None:
+    """Make the zip file that a function app runs from, of the folder it is called in.
+
+    Leaves out what .funcignore names. The same project gives the same bytes.
+
+    Exit codes: 0 built, 2 usage.
+    """
+    with _azure():
+        _build(output, app, python, platform, fresh=no_cache)
+
+
+@synth.command("azure")
+def synth_azure(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder that gets infra/azure and host.json.")
+    ] = Path(),
+    app: AppOption = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 if something would change.")
+    ] = False,
+) -> None:
+    """Write infra/azure/*.json (ARM templates) and host.json.
+
+    Exit codes: 0 written or up to date, 1 --check found differences, 2 usage.
+    """
+    with _azure():
+        from ostinato_azure.packaging.synth import differing, write
+
+        files = _synthesize(app)
+        changed = differing(files, output) if check else write(files, output)
+        for name in changed:
+            typer.echo(f"{'differs' if check else 'written'}: {output / name}")
+    if check and changed:
+        _note("hint: ostinato synth azure")
+        raise typer.Exit(ExitCode.FAILED)
+    if not changed:
+        _note("everything is up to date")
+
+
+@deploy.command("azure")
+def deploy_azure(
+    resource_group: Annotated[str, typer.Option("--resource-group", "-g")],
+    location: Annotated[
+        str | None, typer.Option(help="Create the resource group in this region.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the function app; by default made by the template.")
+    ] = None,
+    package: Annotated[
+        Path | None, typer.Option("--zip", help="A package built before; by default one is built.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="A variable of this environment to give to the app; may be repeated."),
+    ] = None,
+    python: PythonOption = PYTHON,
+    platform: PlatformOption = PLATFORM,
+    app: AppOption = None,
+    dry_run: Annotated[bool, typer.Option(help="Print the commands, run none.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Create or update the infrastructure of infra/azure, then the code, by the tool az.
+
+    The secrets that webhooks check are taken from the environment, as --setting does.
+
+    Exit codes: 0 deployed, 1 a tool failed or the answer was no, 2 usage.
+    """
+    with _azure(), tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+        from ostinato_azure.packaging.deploy import Deployment, check, plan
+        from ostinato_azure.packaging.synth import differing
+        from ostinato_azure.packaging.target import Target
+
+        Target(python=python, platform=platform)
+        found = find_app(app, Path.cwd())
+        built = package or Path("app.zip" if dry_run else Path(folder) / "app.zip")
+        if package is not None and not package.is_file():
+            raise UsageError(f"there is no file {package}")
+        deployment = Deployment(
+            project=Path(),
+            package=built,
+            group=resource_group,
+            location=location,
+            name=name,
+            python=python,
+            settings=_settings(found, setting or [], may_lack=dry_run),
+        )
+        check(deployment)
+        if stale := differing(_synthesize(app), deployment.project):
+            _note(f"warning: {', '.join(stale)} not up to date: ostinato synth azure")
+        if dry_run:
+            built_by = f"ostinato build azure --output {built} --python {python}"
+            for command in [] if package else [built_by]:
+                typer.echo(command)
+            for command in plan(deployment):
+                typer.echo(command)
+            return
+        _deploy(
+            deployment,
+            yes=yes,
+            build=None if package else lambda: _build(built, app, python, platform, fresh=False),
+        )
+
+
+def _deploy(deployment: Deployment, *, yes: bool, build: Callable[[], None] | None) -> None:
+    from ostinato_azure.packaging.deploy import deploy, signed_in
+    from ostinato_azure.packaging.tools import AzureCli, ToolFailedError
+
+    az = AzureCli.find()
+    subscription = signed_in(az)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to confirm: give --yes")
+        question = f"Deploy to {deployment.group!r} of the subscription {subscription!r}?"
+        if not typer.confirm(question):
+            raise typer.Exit(ExitCode.FAILED)
+    if build is not None:
+        build()
+    try:
+        outputs = deploy(deployment, az, _note)
+    except ToolFailedError as error:
+        _note(f"error: {error}\nwhat was done before stays; deploy again to go on", style="red")
+        raise typer.Exit(ExitCode.FAILED) from None
+    typer.echo(f"https://{outputs.host_name}")
+    _note(
+        f"management API: {outputs.management_url}\n"
+        f"its key: az functionapp keys list --resource-group {deployment.group} "
+        f"--name {outputs.name} --query systemKeys.durabletask_extension --output tsv"
+    )
+
+
+def _settings(app: ost.App, named: Sequence[str], *, may_lack: bool) -> dict[str, str]:
+    """The values of settings by name, from the environment."""
+    from ostinato_azure.packaging.infrastructure import secret_settings
+
+    names = sorted({*named, *secret_settings(app)})
+    absent = [name for name in names if not os.environ.get(name)]
+    if absent and not may_lack:
+        raise UsageError(
+            f"the environment lacks {', '.join(absent)}: the deployed app takes its settings, "
+            "such as webhooks' secrets, from the environment of this command"
+        )
+    return {name: os.environ.get(name, "") for name in names}
+
+
+def _build(output: Path, app: str | None, python: str, platform: str, *, fresh: bool) -> None:
+    from ostinato_azure.packaging.build import build
+    from ostinato_azure.packaging.target import Target
+
+    report = build(
+        Path.cwd(),
+        output,
+        lambda: app_reference(app, Path.cwd()),
+        target=Target(python=python, platform=platform),
+        fresh=fresh,
+        say=_note,
+    )
+    typer.echo(
+        f"{report.path}: {report.size / 1e6:.1f} MB, {report.files:,} files"
+        f" ({report.unpacked / 1e6:.1f} MB unpacked),"
+        f" {len(report.dependencies)} dependencies for Python {python}"
+    )
+
+
+def _synthesize(app: str | None) -> dict[str, str | None]:
+    import ostinato_azure
+    from ostinato_azure.packaging.events import blob_functions
+    from ostinato_azure.packaging.infrastructure import containers
+    from ostinato_azure.packaging.settings import read_settings
+    from ostinato_azure.packaging.synth import synthesize
+
+    found, settings = find_app(app, Path.cwd()), read_settings(Path.cwd())
+    functions = (
+        blob_functions(ostinato_azure.function_app(found, grpc=settings.grpc))
+        if containers(found)
+        else []
+    )
+    return synthesize(found, functions, settings)
+
+
+def app_reference(target: str | None, folder: Path) -> AppReference:
+    """Return the application that `find_app` does, and where code of ``folder`` imports it from.
+
+    Raises:
+        UsageError: There is none, or no module of the folder has it.
+    """
+    from ostinato_azure.packaging.build import AppReference
+
+    app = find_app(target, folder)
+    holders = [
+        (module.__name__, attribute)
+        for module in list(sys.modules.values())
+        if _is_of(folder, module.__dict__.get("__file__"))
+        for attribute, value in vars(module).items()
+        if value is app
+    ]
+    if not holders:
+        raise UsageError(f"no module of {folder} has the application: build where its code is")
+    module, attribute = min(holders, key=lambda holder: (holder[0].count("."), *holder))
+    return AppReference(app=app, module=module, attribute=attribute)
+
+
+def _is_of(folder: Path, file: object) -> bool:
+    return isinstance(file, str) and Path(file).resolve().is_relative_to(folder.resolve())
+
+
+@contextmanager
+def _azure() -> Generator[None, None, None]:
+    """Tell what the user can mend, a missing extra among it."""
+    with mendable():
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.split(".")[0] not in OF_EXTRAS:
+                raise
+            raise UsageError(
+                f"this needs {error.name}: pip install 'ostinato[azure,cli]'"
+            ) from None
+
+
+def _note(text: str, style: str | None = None) -> None:
+    Console(stderr=True).print(text, style=style, highlight=False, markup=False, soft_wrap=True)
