@@ -51,10 +51,8 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
 
     def versions(self) -> list[str]:
         """Return ``name==version`` of each distribution, sorted."""
-        metadata = (path.stem.rpartition("-") for path in self.folder.glob("*.dist-info"))
-        return sorted(
-            f"{name.replace('_', '-').lower()}=={version}" for name, _, version in metadata
-        )
+        found = (path.stem.rpartition("-") for path in self.folder.glob("*.dist-info"))
+        return sorted(f"{canonicalize_name(name)}=={version}" for name, _, version in found)
 
 
 def cache_folder() -> Path:

@@ -116,7 +116,9 @@ def deploy_azure(
     python: PythonOption = PYTHON,
     platform: PlatformOption = PLATFORM,
     app: AppOption = None,
-    dry_run: Annotated[bool, typer.Option(help="Print the commands, run none.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the commands, run none.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Create or update the infrastructure of infra/azure, then the code, by the tool az.
