@@ -37,7 +37,7 @@ def account_resources(queues: Iterable[str], containers: Iterable[str]) -> list[
     }
     return [
         account,
-        *(_container(name) for name in [PACKAGE_CONTAINER, *containers]),
+        *(_container(name) for name in dict.fromkeys([PACKAGE_CONTAINER, *containers])),
         *(_queue(name) for name in queues),
     ]
 
