@@ -90,11 +90,11 @@ def install(lines: Sequence[str], target: Target, *, cache: Path, fresh: bool = 
             shutil.rmtree(folder, ignore_errors=True)
             _pip(asked, folder, target, Path(work) / "requirements.txt")
             absent = missing(folder, asked, target)
+            asked += absent
             if not absent:
                 break
-            asked += absent
         else:
-            raise PackagingError(f"pip leaves out what Python {target.python} needs: {absent}")
+            raise PackagingError(f"pip leaves out what Python {target.python} needs: {asked}")
         if kept.is_dir():
             kept.replace(Path(work) / "old")
         folder.replace(kept)

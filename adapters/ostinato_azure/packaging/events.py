@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from azure.functions import FunctionApp
@@ -33,16 +34,14 @@ class BlobFunction(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 def blob_functions(app: FunctionApp) -> list[BlobFunction]:
     """Return the functions with a blob trigger of what the worker indexes, sorted."""
-    bindings = (
-        (str(function.get_function_name()), binding.get_dict_repr())
-        for function in app.get_functions()
-        for binding in function.get_bindings()
-    )
-    return sorted(
-        BlobFunction(name=name, path=binding["path"])
-        for name, binding in bindings
-        if binding["type"] == "blobTrigger"
-    )
+    found: list[BlobFunction] = []
+    for function in app.get_functions():
+        for binding in function.get_bindings():
+            declared = msgspec.convert(binding.get_dict_repr(), dict[str, Any])
+            if declared["type"] == "blobTrigger":
+                name = str(function.get_function_name())
+                found.append(BlobFunction(name=name, path=declared["path"]))
+    return sorted(found)
 
 
 def events_template(functions: Iterable[BlobFunction]) -> Json | None:

@@ -25,6 +25,7 @@ ALWAYS = (
     ".DS_Store",
     ".funcignore",
     ".gitignore",
+    "/*.zip",
     "*.db",
     "*.db-shm",
     "*.db-wal",
@@ -33,7 +34,7 @@ ALWAYS = (
     ".env.*",
     "local.settings.json",
 )
-"""Left out whatever ``.funcignore`` says, unless it takes one back by a pattern with ``!``."""
+"""Earlier packages, caches, histories, local settings: left out whatever ``.funcignore`` says, unless it takes one back by a pattern with ``!``."""
 
 USUALLY = ("/tests/", "/test/", "/docs/", "/infra/", "/dist/", "/build/", "/.*", "/*.md")
 """Left out where there is no ``.funcignore``."""

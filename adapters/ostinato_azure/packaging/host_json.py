@@ -10,10 +10,11 @@ import json
 import math
 import re
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import ostinato as ost
 from ostinato.triggers import Queue
+from ostinato_azure.packaging.arm import Json
 from ostinato_azure.packaging.settings import Settings
 
 STABLE = "Microsoft.Azure.Functions.ExtensionBundle"
@@ -29,7 +30,7 @@ MARGIN = timedelta(minutes=1)
 
 def host_json(app: ost.App, settings: Settings) -> str:
     """Return the file's text, the same for the same app and settings."""
-    host: dict[str, Any] = {
+    host: Json = {
         "version": "2.0",
         "extensionBundle": {
             "id": PREVIEW if settings.grpc else STABLE,
@@ -82,8 +83,8 @@ def common_version(app: ost.App) -> str | None:
     return versions.pop() if len(versions) == 1 else None
 
 
-def _durable_task(app: ost.App) -> dict[str, Any]:
-    durable: dict[str, Any] = {"hubName": hub_name(app)}
+def _durable_task(app: ost.App) -> Json:
+    durable: Json = {"hubName": hub_name(app)}
     if version := common_version(app):
         durable["defaultVersion"] = version
         # Which versions can run is the app's to say; the extension would refuse newer ones.
@@ -117,12 +118,11 @@ def _time(length: timedelta) -> str:
     return f"{days}{hours:02}:{minutes:02}:{seconds:02}"
 
 
-def _overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _overlaid(below: Json, above: Json) -> Json:
     """Tables merged, all else of ``above`` in place of ``below``."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = (
-            _overlaid(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _overlaid(cast(Json, old), cast(Json, value)) if both else value
     return merged

@@ -66,7 +66,7 @@ def build_azure(
     Exit codes: 0 built, 2 usage.
     """
     with _azure():
-        _build(output, app, python, platform, fresh=no_cache)
+        typer.echo(_build(output, app, python, platform, fresh=no_cache))
 
 
 @synth.command("azure")
@@ -163,7 +163,7 @@ def deploy_azure(
         )
 
 
-def _deploy(deployment: Deployment, *, yes: bool, build: Callable[[], None] | None) -> None:
+def _deploy(deployment: Deployment, *, yes: bool, build: Callable[[], str] | None) -> None:
     from ostinato_azure.packaging.deploy import deploy, signed_in
     from ostinato_azure.packaging.tools import AzureCli, ToolFailedError
 
@@ -176,7 +176,7 @@ def _deploy(deployment: Deployment, *, yes: bool, build: Callable[[], None] | No
         if not typer.confirm(question):
             raise typer.Exit(ExitCode.FAILED)
     if build is not None:
-        build()
+        _note(build())
     try:
         outputs = deploy(deployment, az, _note)
     except ToolFailedError as error:
@@ -204,7 +204,8 @@ def _settings(app: ost.App, named: Sequence[str], *, may_lack: bool) -> dict[str
     return {name: os.environ.get(name, "") for name in names}
 
 
-def _build(output: Path, app: str | None, python: str, platform: str, *, fresh: bool) -> None:
+def _build(output: Path, app: str | None, python: str, platform: str, *, fresh: bool) -> str:
+    """Build, and return what is to be said of it."""
     from ostinato_azure.packaging.build import build
     from ostinato_azure.packaging.target import Target
 
@@ -216,7 +217,7 @@ def _build(output: Path, app: str | None, python: str, platform: str, *, fresh: 
         fresh=fresh,
         say=_note,
     )
-    typer.echo(
+    return (
         f"{report.path}: {report.size / 1e6:.1f} MB, {report.files:,} files"
         f" ({report.unpacked / 1e6:.1f} MB unpacked),"
         f" {len(report.dependencies)} dependencies for Python {python}"

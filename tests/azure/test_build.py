@@ -1,0 +1,389 @@
+"""The package of a project: what is in it, the same bytes each time, and no secrets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import ostinato as ost
+from ostinato_azure.packaging.archive import write_zip
+from ostinato_azure.packaging.build import AppReference, function_app_py
+from ostinato_azure.packaging.dependencies import install
+from ostinato_azure.packaging.errors import PackagingError
+from ostinato_azure.packaging.files import project_files
+from ostinato_azure.packaging.requirements import requirements
+from ostinato_azure.packaging.target import Target
+from tests.azure.projects import HERE, SHOP, ostinato, own_names, write
+
+OTHER = "3.12"
+"""A Python that none of the tests runs on."""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a package built of it, for the Python that runs the tests."""
+    folder = write(
+        tmp_path_factory.mktemp("shop"),
+        {
+            "shop.py": SHOP,
+            "prices.csv": "bread,3\n",
+            "tests/test_shop.py": "",
+            "README.md": "",
+            ".env": "SECRET=1",
+            "local.settings.json": "{}",
+        },
+    )
+    result = build(folder, folder / "app.zip")
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def build(folder: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    arguments = ["build", "azure", "-o", str(output), "--python", HERE, *more]
+    return ostinato(folder, *arguments, XDG_CACHE_HOME=str(folder.parent / "cache"))
+
+
+def target(python: str = OTHER) -> Target:
+    return Target(python=python)
+
+
+# --- the package ---
+
+
+def test_it_holds_the_app_and_what_was_generated_and_no_more(shop: Path):
+    assert own_names(shop / "app.zip") == [
+        "function_app.py",
+        "host.json",
+        "prices.csv",
+        "requirements.txt",
+        "shop.py",
+    ]
+
+
+def test_two_builds_give_the_same_bytes(shop: Path, tmp_path: Path):
+    (shop / "shop.py").touch()
+    (shop / "shop.py").chmod(0o600)
+    write(shop, {"__pycache__/shop.cpython-311.pyc": b"0"})
+    again = tmp_path / "again.zip"
+    result = build(shop, again)
+    assert "those of the last build" in result.stderr
+    assert again.read_bytes() == (shop / "app.zip").read_bytes()
+    assert build(shop, again, "--no-cache").returncode == 0
+    assert again.read_bytes() == (shop / "app.zip").read_bytes()
+
+
+def test_the_size_and_number_of_files_are_told(shop: Path, tmp_path: Path):
+    output = tmp_path / "app.zip"
+    told = build(shop, output).stdout
+    with zipfile.ZipFile(output) as archive:
+        assert f"{len(archive.namelist()):,} files" in told
+    assert f"{output.stat().st_size / 1e6:.1f} MB" in told
+
+
+def test_nothing_in_it_tells_when_or_how_it_was_made(shop: Path):
+    with zipfile.ZipFile(shop / "app.zip") as archive:
+        infos = archive.infolist()
+    names = [info.filename for info in infos]
+    assert names == sorted(names)
+    assert {info.date_time for info in infos} == {(1980, 1, 1, 0, 0, 0)}
+    assert {info.external_attr >> 16 for info in infos} == {0o100644}
+    last = {name.rsplit("/", 1)[-1] for name in names}
+    assert last.isdisjoint({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
+    assert [name for name in names if name.endswith(".pyc") or "/bin/" in name] == []
+
+
+def test_unpacked_it_runs_on_a_bare_python(shop: Path, tmp_path: Path):
+    with zipfile.ZipFile(shop / "app.zip") as archive:
+        archive.extractall(tmp_path)
+    site = tmp_path / ".python_packages" / "lib" / "site-packages"
+    script = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "import azure.functions, azure.identity, azure.storage.blob, google.protobuf, httpx\n"
+        "import importlib.metadata, ostinato, ostinato_azure, shop\n"
+        "from ostinato.local import LocalHost\n"
+        "with LocalHost(shop.app, store=':memory:') as host:\n"
+        "    print(host.client.wait(host.client.start('order', 'tea'), timeout=60).output)\n"
+        "print(importlib.metadata.version('ostinato'), ostinato.__file__.startswith(sys.argv[2]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", script, str(tmp_path), str(site)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines()[0] == "tea, packed", done.stderr
+    assert done.stdout.splitlines()[1].endswith(" True")
+    assert not (site / "ostinato" / "cli").exists()
+    assert not (site / "ostinato_azure" / "packaging").exists()
+
+
+def test_its_own_function_app_and_host_json_are_kept(shop: Path, tmp_path: Path):
+    folder = write(tmp_path, {"function_app.py": "app = 1\n", "host.json": '{"version": "2.0"}'})
+    result = ostinato(
+        folder, "build", "azure", "--python", HERE, XDG_CACHE_HOME=str(shop.parent / "cache")
+    )
+    assert result.returncode == 0, result.stderr
+    with zipfile.ZipFile(folder / "app.zip") as archive:
+        assert archive.read("function_app.py") == b"app = 1\n"
+        assert archive.read("host.json") == b'{"version": "2.0"}'
+
+
+def test_the_generated_module_is_what_one_would_write():
+    found = AppReference(app=ost.App("shop"), module="shop.main", attribute="app")
+    assert function_app_py(found, grpc=False) == (
+        "import ostinato_azure\n"
+        "from shop.main import app as ostinato_app\n\n"
+        "app = ostinato_azure.function_app(ostinato_app)\n"
+    )
+    assert "function_app(ostinato_app, grpc=True)" in function_app_py(found, grpc=True)
+
+
+def test_an_app_that_is_left_out_of_its_package_is_an_error(tmp_path: Path):
+    folder = write(tmp_path, {"shop.py": SHOP, ".funcignore": "shop.py"})
+    result = ostinato(folder, "build", "azure")
+    assert result.returncode == 2
+    assert "'shop' is not in the package" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--python", "3.9"], "--python 3.9: a function app runs Python 3.11, 3.12, 3.13"),
+        (["--platform", "win_amd64"], "--platform win_amd64: a function app runs on Linux"),
+        (["--app", "nowhere:app"], "there is no module 'nowhere'"),
+        (["-o", "/proc/app.zip"], "/proc/app.zip cannot be written"),
+    ],
+)
+def test_bad_arguments_are_told_in_a_line(shop: Path, arguments: list[str], said: str):
+    result = ostinato(shop, "build", "azure", *arguments, XDG_CACHE_HOME=str(shop.parent / "cache"))
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+# --- which files ---
+
+
+def names(folder: Path) -> list[str]:
+    return list(project_files(folder))
+
+
+def test_funcignore_means_what_a_gitignore_does(tmp_path: Path):
+    write(
+        tmp_path,
+        {
+            ".funcignore": "# local\n*.log\n!keep.log\n/data/\nsub/*.txt\n\\#odd\n",
+            "a.log": "",
+            "keep.log": "",
+            "data/a.csv": "",
+            "sub/data/a.csv": "",
+            "sub/a.txt": "",
+            "sub/deeper/a.txt": "",
+            "#odd": "",
+            "docs/a.md": "",
+        },
+    )
+    assert names(tmp_path) == ["docs/a.md", "keep.log", "sub/data/a.csv", "sub/deeper/a.txt"]
+
+
+def test_environments_histories_and_caches_are_never_packed(tmp_path: Path):
+    write(
+        tmp_path,
+        {
+            ".funcignore": "",
+            ".git/config": "",
+            "my-env/pyvenv.cfg": "",
+            "my-env/lib/a.py": "",
+            "pkg/__pycache__/a.pyc": "",
+            "ostinato.db": "",
+            "ostinato.db-wal": "",
+            "node_modules/a.js": "",
+            ".mypy_cache/a": "",
+            "local.settings.json": "{}",
+            ".env": "A=1",
+            "pkg/a.py": "",
+        },
+    )
+    assert names(tmp_path) == ["pkg/a.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("certs/server.pem", "-----BEGIN PRIVATE KEY-----", "PRIVATE KEY"),
+        ("server.pem", "anything", "by its name"),
+        ("keys/id_rsa", "anything", "by its name"),
+        ("deploy.key", "anything", "by its name"),
+        ("notes.txt", "x\n-----BEGIN OPENSSH PRIVATE KEY-----\n", "PRIVATE KEY"),
+        ("config.json", '"AccountName=a;AccountKey=abc=="', "AccountKey="),
+    ],
+)
+def test_what_looks_like_a_secret_is_refused_by_name(
+    tmp_path: Path, name: str, content: str, why: str
+):
+    write(tmp_path, {name: content, "shop.py": SHOP})
+    result = ostinato(tmp_path, "build", "azure")
+    assert result.returncode == 2
+    assert name in result.stderr
+    assert why in result.stderr
+    assert "hint: name them in .funcignore" in result.stderr
+    assert "abc==" not in result.stderr
+    write(tmp_path, {".funcignore": name})
+    assert names(tmp_path) == ["shop.py"]
+
+
+@pytest.mark.parametrize("name", [".env", "local.settings.json"])
+def test_settings_with_secrets_are_refused_even_when_they_are_asked_for(tmp_path: Path, name: str):
+    write(tmp_path, {name: "{}", ".funcignore": f"!{name}"})
+    with pytest.raises(PackagingError, match=name):
+        names(tmp_path)
+
+
+def test_a_certificate_is_no_secret(tmp_path: Path):
+    write(tmp_path, {"ca.pem": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"})
+    assert names(tmp_path) == ["ca.pem"]
+
+
+def test_a_link_to_a_folder_is_refused_and_one_to_a_file_followed(tmp_path: Path):
+    folder = write(tmp_path / "project", {"a.py": "1"})
+    write(tmp_path / "outside", {"b.py": "2"})
+    (folder / "b.py").symlink_to(tmp_path / "outside" / "b.py")
+    assert names(folder) == ["a.py", "b.py"]
+    (folder / "linked").symlink_to(tmp_path / "outside", target_is_directory=True)
+    with pytest.raises(PackagingError, match="linked is a link to a folder"):
+        names(folder)
+
+
+# --- the zip file ---
+
+
+def test_the_time_in_the_zip_may_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    output = tmp_path / "a.zip"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1600000000")
+    assert write_zip(output, {"b": b"22", "a": b"1"}) == 3
+    with zipfile.ZipFile(output) as archive:
+        assert [i.filename for i in archive.infolist()] == ["a", "b"]
+        assert archive.infolist()[0].date_time == (2020, 9, 13, 12, 26, 40)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(PackagingError, match="'yesterday', not seconds"):
+        write_zip(output, {})
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path):
+    output = tmp_path / "a.zip"
+    output.write_bytes(b"before")
+    with pytest.raises(PackagingError, match="cannot be written"):
+        write_zip(output, {"a": tmp_path / "gone"})
+    assert output.read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+# --- dependencies ---
+
+
+def test_requirements_are_the_files_own_judged_for_the_target(tmp_path: Path):
+    write(
+        tmp_path,
+        {
+            "requirements.txt": (
+                "# what we need\n"
+                "-r more/base.txt\n"
+                "-c constraints.txt\n"
+                "tomli>=2 ; python_version < '3.11'  # not there\n"
+                "linux-only ; sys_platform == 'linux'\n"
+                "pywin32; sys_platform == 'win32'\n"
+                "ostinato[http] >= 0.1\n"
+            ),
+            "more/base.txt": "polars \\\n  >= 1\n",
+            "constraints.txt": "",
+        },
+    )
+    lines = requirements(tmp_path, target())
+    constraint = f"-c {tmp_path.resolve() / 'constraints.txt'}"
+    assert lines[:3] == ("polars>=1", constraint, "linux-only")
+    assert not any("tomli" in line or "pywin32" in line for line in lines)
+    assert not any(line.startswith("ostinato") for line in lines)
+    assert {line.partition(">")[0] for line in lines[3:]} >= {"azure-functions", "msgspec", "httpx"}
+
+
+def test_without_a_file_the_project_table_tells(tmp_path: Path):
+    write(tmp_path, {"pyproject.toml": "[project]\ndependencies = ['polars>=1', 'ostinato']\n"})
+    assert requirements(tmp_path, target())[0] == "polars>=1"
+
+
+@pytest.mark.parametrize("line", ["-e .", "./vendored", ".", "--editable ../other"])
+def test_folders_of_this_machine_are_refused(tmp_path: Path, line: str):
+    write(tmp_path, {"requirements.txt": line})
+    with pytest.raises(PackagingError, match="is a folder or file of this machine"):
+        requirements(tmp_path, target())
+
+
+def wheel(folder: Path, name: str, *requires: str, tag: str = "py3-none-any") -> None:
+    """Make a wheel of one empty module."""
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
+    info = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}.py": "",
+        f"{info}/METADATA": metadata,
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
+    }
+    record = "".join(f"{each},,\n" for each in [*files, f"{info}/RECORD"])
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-1.0-{tag}.whl", "w") as archive:
+        for path, content in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(path, content)
+
+
+def test_what_only_the_target_needs_is_installed_too(tmp_path: Path):
+    wheels = tmp_path / "wheels"
+    wheel(wheels, "asked", f"first; python_version == '{OTHER}'", "never; extra == 'more'")
+    wheel(wheels, "first", f"second[more]; python_version == '{OTHER}'")
+    wheel(wheels, "second", f"third; python_version == '{OTHER}' and extra == 'more'")
+    wheel(wheels, "third", tag="cp312-cp312-manylinux_2_17_x86_64")
+    wheel(wheels, "never")
+    lines = ["--no-index", f"--find-links {wheels}", "asked"]
+    installed = install(lines, target(), cache=tmp_path / "cache")
+    assert installed.versions() == ["asked==1.0", "first==1.0", "second==1.0", "third==1.0"]
+    assert "asked.py" in installed.files()
+    assert not any(name.startswith("bin/") for name in installed.files())
+
+
+def test_the_same_question_is_asked_once(tmp_path: Path):
+    wheels = tmp_path / "wheels"
+    wheel(wheels, "asked")
+    lines = ["--no-index", f"--find-links {wheels}", "asked"]
+    cache = tmp_path / "cache"
+    assert not install(lines, target(), cache=cache).is_cached
+    assert install(lines, target(), cache=cache).is_cached
+    assert not install(lines, target("3.11"), cache=cache).is_cached
+    anew = install(lines, target(), cache=cache, fresh=True)
+    assert not anew.is_cached
+    assert anew.versions() == ["asked==1.0"]
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_what_cannot_be_installed_is_told_with_pips_words(tmp_path: Path):
+    wheels = tmp_path / "wheels"
+    wheel(wheels, "asked", tag="cp312-cp312-win_amd64")
+    with pytest.raises(
+        PackagingError, match=r"for Python 3\.12 on manylinux_2_28_x86_64:\n.*asked"
+    ):
+        install(
+            ["--no-index", f"--find-links {wheels}", "asked"], target(), cache=tmp_path / "cache"
+        )
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_older_platforms_run_on_newer_ones():
+    tags = Target(platform="manylinux2014_x86_64").platforms()
+    assert tags[:2] == ["manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+    assert "manylinux1_x86_64" in tags
+    assert "manylinux_2_28_x86_64" not in tags
+    assert Target(platform="manylinux_2_28_aarch64").markers()["platform_machine"] == "aarch64"

@@ -1,0 +1,311 @@
+"""Deploying, with a stand-in of ``az`` on the PATH that records what it is asked."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ostinato_azure.packaging.deploy import (
+    ATTEMPTS,
+    PAUSE,
+    UNKNOWN,
+    Deployment,
+    check,
+    deploy,
+    plan,
+    signed_in,
+)
+from ostinato_azure.packaging.errors import PackagingError
+from ostinato_azure.packaging.synth import EVENTS, MAIN, PARAMETERS
+from ostinato_azure.packaging.tools import AzureCli, ToolFailedError
+from tests.azure.projects import HERE, SHOP, ostinato, write
+
+AZ = """#!{python} -IS
+import json, os, sys
+here = os.path.dirname(os.path.abspath(__file__))
+arguments = sys.argv[1:]
+files = [a[1:] for a in arguments if a.startswith("@")]
+private = [f for f in files if "ostinato-" in f]
+with open(os.path.join(here, "calls"), "a") as calls:
+    told = {{"arguments": arguments, "files": [open(f).read() for f in files]}}
+    told["modes"] = [oct(os.stat(f).st_mode & 0o777) for f in private]
+    calls.write(json.dumps(told) + "\\n")
+for begin, answer in json.load(open(os.path.join(here, "answers"))):
+    if arguments[:len(begin)] == begin:
+        answers = answer if isinstance(answer, list) else [answer]
+        made = sum(json.loads(c)["arguments"][:len(begin)] == begin
+                   for c in open(os.path.join(here, "calls")))
+        answer = answers[min(made, len(answers)) - 1]
+        sys.stderr.write(answer.get("stderr", ""))
+        sys.stdout.write(answer.get("stdout", ""))
+        sys.exit(answer.get("code", 0))
+"""
+
+OUTPUTS = {
+    "name": {"type": "String", "value": "corner-abc"},
+    "storageName": {"type": "String", "value": "cornerstore"},
+    "hostName": {"type": "String", "value": "corner-abc.azurewebsites.net"},
+    "managementUrl": {
+        "type": "String",
+        "value": "https://corner-abc.azurewebsites.net/runtime/webhooks/durabletask",
+    },
+}
+ACCOUNT = [["account", "show"], {"stdout": json.dumps({"name": "Pay as you go"})}]
+CREATED = [["deployment", "group", "create"], {"stdout": json.dumps(OUTPUTS)}]
+CODE = ["functionapp", "deployment", "source", "config-zip"]
+
+
+class Az:
+    """The stand-in: its answers by the first words of a command, and what it was asked."""
+
+    def __init__(self, folder: Path, *answers: Any) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.answer(*answers)
+        program = folder / "az"
+        program.write_text(AZ.format(python=sys.executable))
+        program.chmod(0o700)
+
+    def answer(self, *answers: Any) -> None:
+        (self.folder / "answers").write_text(json.dumps(answers))
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        path = self.folder / "calls"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @property
+    def commands(self) -> list[str]:
+        return [" ".join(call["arguments"]) for call in self.calls]
+
+    def cli(self) -> AzureCli:
+        return AzureCli(program=str(self.folder / "az"))
+
+
+@pytest.fixture
+def az(tmp_path: Path) -> Az:
+    return Az(tmp_path / "bin", ACCOUNT, CREATED)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose infrastructure is written down, with a package built before."""
+    folder = write(tmp_path / "project", {"shop.py": SHOP})
+    with zipfile.ZipFile(folder / "app.zip", "w"):
+        pass
+    assert ostinato(folder, "synth", "azure").returncode == 0
+    return folder
+
+
+def deployment(project: Path, **more: Any) -> Deployment:
+    given: dict[str, Any] = {"group": "rg", "python": "3.13", "package": project / "app.zip"}
+    return Deployment(project=project, **(given | more))
+
+
+def nothing(text: str) -> None: ...
+
+
+def no_pause(seconds: float) -> None:
+    raise AssertionError("nothing is tried again")
+
+
+# --- the commands ---
+
+
+def test_infrastructure_comes_first_then_the_code(project: Path, az: Az):
+    outputs = deploy(deployment(project, location="westeurope"), az.cli(), nothing, no_pause)
+    group, main, code = az.commands
+    assert group == "group create --name rg --location westeurope --output none"
+    assert main.startswith("deployment group create --resource-group rg --name ostinato-main")
+    assert f"--parameters @{project / PARAMETERS} pythonVersion=3.13" in main
+    assert code == (
+        "functionapp deployment source config-zip --resource-group rg --name corner-abc "
+        f"--src {project / 'app.zip'} --build-remote false --output none"
+    )
+    assert outputs.host_name == "corner-abc.azurewebsites.net"
+
+
+def test_without_a_location_the_group_must_exist(project: Path, az: Az):
+    missing = {"code": 3, "stderr": "ERROR: Resource group 'rg' could not be found."}
+    az.answer(ACCOUNT, CREATED, [["group", "show"], missing])
+    with pytest.raises(ToolFailedError, match="could not be found"):
+        deploy(deployment(project), az.cli(), nothing, no_pause)
+    assert az.commands == ["group show --name rg --output none"]
+
+
+def test_blobs_events_come_after_the_code(project: Path, az: Az):
+    write(project, {EVENTS: "{}"})
+    deploy(deployment(project, name="corner"), az.cli(), nothing, no_pause)
+    main, code, events = az.commands[1:]
+    assert " name=corner " in main
+    assert code.startswith("functionapp")
+    assert f"--template-file {project / EVENTS}" in events
+    assert "--parameters name=corner-abc storageName=cornerstore" in events
+
+
+def test_what_is_planned_is_what_is_run(project: Path, az: Az):
+    write(project, {EVENTS: "{}"})
+    asked = deployment(project, name="corner-abc")
+    planned = plan(asked)
+    signed_in(az.cli())
+    deploy(asked, az.cli(), nothing, no_pause)
+    run = ["az " + command for command in az.commands]
+    assert run[:4] == planned[:4]
+    told_later = shlex.quote(f"storageName={UNKNOWN}")
+    assert run[4] == planned[4].replace(told_later, "storageName=cornerstore")
+
+
+def test_secrets_go_by_a_file_that_only_its_owner_reads_and_that_is_gone(project: Path, az: Az):
+    said: list[str] = []
+    deploy(deployment(project, settings={"KEY": "s3cret"}), az.cli(), said.append, no_pause)
+    main = az.calls[1]
+    assert main["modes"] == ["0o600"]
+    assert json.loads(main["files"][1])["parameters"]["appSettings"]["value"] == {"KEY": "s3cret"}
+    assert "s3cret" not in " ".join([*az.commands, *said])
+    private = [a[1:] for a in main["arguments"] if a.startswith("@") and "ostinato-" in a]
+    assert [Path(name).exists() for name in private] == [False]
+
+
+# --- failures ---
+
+
+def test_the_code_is_tried_again_while_its_role_is_not_known_yet(project: Path, az: Az):
+    refused = {"code": 1, "stderr": "ERROR: BlobUploadFailedException"}
+    az.answer(ACCOUNT, CREATED, [CODE, [refused, refused, {}]])
+    waited: list[float] = []
+    said: list[str] = []
+    deploy(deployment(project), az.cli(), said.append, waited.append)
+    assert waited == [PAUSE, PAUSE]
+    assert sum("BlobUploadFailed" in text for text in said) == 2
+
+
+def test_in_the_end_the_failure_is_told(project: Path, az: Az):
+    az.answer(ACCOUNT, CREATED, [CODE, {"code": 1, "stderr": "ERROR: no such app"}])
+    waited: list[float] = []
+    with pytest.raises(ToolFailedError, match=r"config-zip .*\nended with code 1:\nERROR: no"):
+        deploy(deployment(project), az.cli(), nothing, waited.append)
+    assert len(waited) == ATTEMPTS - 1
+
+
+def test_a_failed_infrastructure_ends_it_at_once(project: Path, az: Az):
+    failed = {"code": 1, "stderr": "ERROR: InvalidTemplateDeployment"}
+    az.answer(ACCOUNT, [["deployment"], failed])
+    result = ostinato(
+        project, "deploy", "azure", "-g", "rg", "--yes", "--zip", "app.zip", path=az.folder
+    )
+    assert result.returncode == 1
+    assert "InvalidTemplateDeployment" in result.stderr
+    assert "deploy again to go on" in result.stderr
+    assert len(az.calls) == 3
+
+
+def test_templates_that_are_not_there_are_asked_for(tmp_path: Path):
+    with pytest.raises(PackagingError, match="write it with ostinato synth azure"):
+        check(deployment(tmp_path))
+
+
+# --- the command line ---
+
+
+def test_a_deployment_tells_where_the_app_is_and_no_key(project: Path, az: Az):
+    result = ostinato(
+        project, "deploy", "azure", "-g", "rg", "--yes", "--zip", "app.zip", path=az.folder
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "https://corner-abc.azurewebsites.net\n"
+    assert "az functionapp keys list" in result.stderr
+    assert not any("keys" in command for command in az.commands)
+
+
+def test_without_a_package_one_is_built_before_anything_is_made(project: Path, az: Az):
+    arguments = ["deploy", "azure", "-g", "rg", "--yes", "--python", HERE]
+    write(project, {"requirements.txt": "--no-index\nnowhere-to-be-found\n"})
+    cache = str(project.parent / "cache")
+    refused = ostinato(project, *arguments, path=az.folder, XDG_CACHE_HOME=cache)
+    assert refused.returncode == 2
+    assert "the dependencies cannot be installed" in refused.stderr
+    assert az.commands == ["account show --output json"]
+    (project / "requirements.txt").unlink()
+    result = ostinato(project, *arguments, path=az.folder, XDG_CACHE_HOME=cache)
+    assert result.returncode == 0, result.stderr
+    assert "app.zip: " in result.stderr
+    assert f"pythonVersion={HERE}" in az.commands[3]
+
+
+def test_a_dry_run_prints_the_commands_and_runs_none(project: Path, az: Az):
+    result = ostinato(project, "deploy", "azure", "-g", "rg", "--dry-run", path=az.folder)
+    assert result.returncode == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("ostinato build azure --output app.zip --python 3.13")
+    assert lines[1] == "az account show --output json"
+    assert f"--template-file {MAIN}" in lines[3]
+    assert az.calls == []
+
+
+def test_without_az_one_is_told_where_to_get_it(project: Path, tmp_path: Path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = ostinato(
+        project, "deploy", "azure", "-g", "rg", "--yes", "--zip", "app.zip", path=empty
+    )
+    assert result.returncode == 2
+    assert "there is no az on the PATH" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_who_is_not_signed_in_is_told_how_to(project: Path, az: Az):
+    az.answer([["account", "show"], {"code": 1, "stderr": "Please run 'az login'"}])
+    result = ostinato(
+        project, "deploy", "azure", "-g", "rg", "--yes", "--zip", "app.zip", path=az.folder
+    )
+    assert result.returncode == 2
+    assert "az is not signed in to Azure: az login" in result.stderr
+
+
+def test_nothing_is_deployed_that_nobody_confirmed(project: Path, az: Az):
+    result = ostinato(project, "deploy", "azure", "-g", "rg", "--zip", "app.zip", path=az.folder)
+    assert result.returncode == 2
+    assert "give --yes" in result.stderr
+    assert az.commands == ["account show --output json"]
+
+
+WEBHOOK = SHOP.replace('item}")', "item}\", auth=HttpAuth('SHOP_KEY'))").replace(
+    "import ostinato as ost", "import ostinato as ost\nfrom ostinato.triggers import HttpAuth"
+)
+
+
+@pytest.fixture
+def webhook(project: Path) -> Callable[..., Any]:
+    """Deploys an app whose webhook checks a key, with some environment."""
+    write(project, {"shop.py": WEBHOOK})
+    arguments = ("deploy", "azure", "-g", "rg", "--zip", "app.zip")
+    return lambda *more, **env: ostinato(project, *arguments, *more, **env)
+
+
+def test_a_webhooks_secret_is_taken_from_the_environment(webhook: Callable[..., Any], az: Az):
+    result = webhook("--yes", path=az.folder, SHOP_KEY="s3cret")
+    assert result.returncode == 0, result.stderr
+    assert "s3cret" in az.calls[2]["files"][1]
+    assert "s3cret" not in result.stdout + result.stderr + " ".join(az.commands)
+
+
+def test_a_webhooks_secret_that_is_not_there_is_named(webhook: Callable[..., Any], az: Az):
+    result = webhook("--yes", path=az.folder)
+    assert result.returncode == 2
+    assert "the environment lacks SHOP_KEY" in result.stderr
+    assert az.calls == []
+    shown = webhook("--dry-run", path=az.folder)
+    assert "<a file with SHOP_KEY>" in shown.stdout
+
+
+def test_infrastructure_that_is_out_of_date_is_told(webhook: Callable[..., Any], project: Path):
+    write(project, {MAIN: "{}"})
+    result = webhook("--dry-run")
+    assert f"warning: {MAIN} not up to date: ostinato synth azure" in result.stderr
