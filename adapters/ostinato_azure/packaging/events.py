@@ -37,7 +37,8 @@ def blob_functions(app: FunctionApp) -> list[BlobFunction]:
     found: list[BlobFunction] = []
     for function in app.get_functions():
         for binding in function.get_bindings():
-            declared = msgspec.convert(binding.get_dict_repr(), dict[str, Any])
+            described: Any = binding  # its own annotations leave the items' types open
+            declared: Json = described.get_dict_repr()
             if declared["type"] == "blobTrigger":
                 name = str(function.get_function_name())
                 found.append(BlobFunction(name=name, path=declared["path"]))

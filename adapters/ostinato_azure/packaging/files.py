@@ -34,7 +34,8 @@ ALWAYS = (
     ".env.*",
     "local.settings.json",
 )
-"""Earlier packages, caches, histories, local settings: left out whatever ``.funcignore`` says, unless it takes one back by a pattern with ``!``."""
+"""Earlier packages, caches, histories and local settings: left out whatever ``.funcignore`` says,
+unless it takes one back by a pattern with ``!``."""
 
 USUALLY = ("/tests/", "/test/", "/docs/", "/infra/", "/dist/", "/build/", "/.*", "/*.md")
 """Left out where there is no ``.funcignore``."""

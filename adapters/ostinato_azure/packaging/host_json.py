@@ -10,7 +10,7 @@ import json
 import math
 import re
 from datetime import timedelta
-from typing import Any, cast
+from typing import cast
 
 import ostinato as ost
 from ostinato.triggers import Queue
