@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ostinato.testing.azure.binding_expressions import Pattern, fill
-from ostinato.testing.azure.worker import BindingError, Json, Text
+from ostinato.testing.azure.worker import BindingError, Data, Json, Text
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ def test_a_trigger_path_says_which_blobs_it_takes(pattern, name, params):
 
 
 def test_placeholders_are_filled_from_the_triggers_metadata_whatever_their_case():
-    metadata = {"name": Text("a"), "QueueTrigger": Text("q"), "n": Json("5")}
+    metadata: dict[str, Data] = {"name": Text("a"), "QueueTrigger": Text("q"), "n": Json("5")}
     assert fill("out/{NAME}-{queueTrigger}-{n}-{{x}}", metadata, NOW) == "out/a-q-5-{x}"
 
 

@@ -14,7 +14,9 @@ START = datetime(2026, 1, 1, 0, 0, 0, tzinfo=UTC)  # a Thursday
 def next_times(text, count, start=START):
     schedule, times = Schedule.parse(text), []
     for _ in range(count):
-        start = schedule.next_after(start)
+        following = schedule.next_after(start)
+        assert following is not None
+        start = following
         times.append(start.strftime("%m-%d %H:%M:%S"))
     return times
 

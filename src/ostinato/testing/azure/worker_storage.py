@@ -114,8 +114,10 @@ def _messages(data: Data) -> Iterator[str]:
     match data:
         case Json(text):
             value: Any = json.loads(text)
-            for item in cast("list[Any]", value if isinstance(value, list) else [value]):
-                yield _message(item)
+            if isinstance(value, list):
+                yield from map(_message, cast(list[Any], value))
+            else:
+                yield _message(value)
         case _:
             yield _bytes(data).decode()
 
