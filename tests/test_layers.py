@@ -56,7 +56,8 @@ LAYERS = """
     testing.azure.worker_library
     testing.azure.worker_durable testing.azure.triggers
     testing.azure.triggers_queue testing.azure.triggers_timer
-    testing.azure.triggers_blob testing.azure.worker_storage
+    testing.azure.triggers_blob testing.azure.worker_storage testing.azure.http_routes
+    testing.azure.http_functions testing.azure.triggers_found testing.azure.http_server
     testing
     cli.outcome
     cli.inputs cli.display cli.discovery

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -114,12 +114,14 @@ def _messages(data: Data) -> Iterator[str]:
     match data:
         case Json(text):
             value: Any = json.loads(text)
-            if isinstance(value, list):
-                yield from map(_message, cast(list[Any], value))
-            else:
-                yield _message(value)
+            for item in _listed(value):
+                yield _message(item)
         case _:
             yield _bytes(data).decode()
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return cast(Sequence[Any], value) if isinstance(value, list) else [value]
 
 
 def _message(item: Any) -> str:

@@ -1,0 +1,71 @@
+"""An ASGI application on a port of 127.0.0.1, from a thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import uvicorn
+from starlette.types import ASGIApp
+
+START_TIMEOUT = 30.0
+"""Seconds in which it must listen."""
+
+
+class PortInUseError(Exception):
+    """Something else listens there; the message names the port."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
+
+
+class HttpServer:
+    """Serves from now on, to this machine alone.
+
+    Args:
+        app: What answers.
+        port: 0 for one that is free.
+
+    Raises:
+        PortInUseError: The port is taken.
+    """
+
+    def __init__(self, app: ASGIApp, port: int = 0) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind(("127.0.0.1", port))
+        except OSError as error:
+            self._socket.close()
+            raise PortInUseError(f"port {port} cannot be used: {error.strerror}") from None
+        self.port = int(self._socket.getsockname()[1])
+        """The port that it listens on."""
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+        )
+        self._server = _Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="functions-http"
+        )
+        self._thread.start()
+        if not self._server.listens.wait(START_TIMEOUT):
+            self.close()
+            raise TimeoutError("the server did not start")
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        """Stop listening; requests under way have five seconds."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
