@@ -387,3 +387,27 @@ def test_older_platforms_run_on_newer_ones():
     assert "manylinux1_x86_64" in tags
     assert "manylinux_2_28_x86_64" not in tags
     assert Target(platform="manylinux_2_28_aarch64").markers()["platform_machine"] == "aarch64"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "command"),
+    [("ostinato_azure", "synth"), ("pathspec", "build"), ("azure.functions", "synth")],
+)
+def test_a_missing_extra_is_named(tmp_path: Path, lacking: str, command: str):
+    write(tmp_path, {"shop.py": SHOP})
+    script = (
+        f"import sys; sys.modules[{lacking!r}] = None; sys.argv[1:] = [{command!r}, 'azure']\n"
+        "from ostinato.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"this needs {lacking}" in done.stderr
+    assert "pip install 'ostinato[azure,cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
