@@ -58,6 +58,9 @@ LAYERS = """
     testing.azure.triggers_queue testing.azure.triggers_timer
     testing.azure.triggers_blob testing.azure.worker_storage testing.azure.http_routes
     testing.azure.http_functions testing.azure.triggers_found testing.azure.http_server
+    testing.azure.binding testing.azure.management_view testing.azure.sidecar
+    testing.azure.management
+    testing.azure.functions_host
     testing
     cli.outcome
     cli.inputs cli.display cli.discovery

@@ -34,7 +34,8 @@ def ask(app, log):
         workers.append(worker)
         client_text = ClientBindings(lambda binding: "client")
         calling = Calling(worker=worker, bindings=client_text, log=log.append)
-        served = HttpFunctions(Routes(worker.functions, "api"), lambda: calling)
+        routes = Routes(worker.functions, "api")
+        served = HttpFunctions(lambda: routes, lambda: calling)
 
         async def ask():
             transport = httpx.ASGITransport(app=served)

@@ -29,23 +29,23 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 class HttpFunctions:
-    """Serves the functions of ``routes``; what it cannot place is answered with 404.
+    """Serves the functions of an app; what it cannot place is answered with 404.
 
     Keys are not asked for, whatever ``authLevel`` says, as under ``func start``.
 
     Args:
-        routes: The app's.
-        calling: How functions are called, from threads.
+        routes: The app's, as it is at the time of a request.
+        calling: How functions are called then, from threads.
     """
 
-    def __init__(self, routes: Routes, calling: Callable[[], Calling]) -> None:
+    def __init__(self, routes: Callable[[], Routes], calling: Callable[[], Calling]) -> None:
         self._routes = routes
         self._calling = calling
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = HttpRequest(scope, receive)
         path = scope.get("raw_path") or scope["path"].encode()
-        found = self._routes.find(request.method, path.decode("latin-1"))
+        found = self._routes().find(request.method, path.decode("latin-1"))
         if found is None:
             response = HttpResponse(status_code=404)
         else:

@@ -39,13 +39,15 @@ from ostinato.testing.azure.worker import (
 )
 
 _LOCAL = threading.local()
+_LOOP_LOCK = threading.Lock()
+_LOOPS = list[asyncio.AbstractEventLoop]()
 _REGISTRY = cast(Any, meta).get_binding_registry()
 
 
 class DirectWorker:
     """A `Worker` for an app object; synchronous functions run in the caller's thread.
 
-    Asynchronous ones share one event loop on a thread of its own, as they do in the real worker.
+    Asynchronous ones share one event loop on a thread of its own.
 
     Args:
         app: Its functions, as they are now, are the worker's for good.
@@ -60,11 +62,6 @@ class DirectWorker:
         bound = [_Bound.of(function) for function in app.get_functions()]
         self._bound = {b.function.name: b for b in bound}
         self._functions = tuple(b.function for b in bound)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="functions-loop", daemon=True
-        )
-        self._thread.start()
 
     @property
     def functions(self) -> Sequence[Function]:
@@ -82,7 +79,7 @@ class DirectWorker:
         try:
             arguments, outs = bound.arguments(invocation)
             if bound.is_async:
-                call = asyncio.run_coroutine_threadsafe(bound.call(**arguments), self._loop)
+                call = asyncio.run_coroutine_threadsafe(bound.call(**arguments), _loop())
                 result = call.result()
             else:
                 result = bound.call(**arguments)
@@ -91,11 +88,21 @@ class DirectWorker:
             raise _failed(error) from error
 
     def close(self) -> None:
-        """Stop the event loop."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        """Nothing is to be ended."""
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """The process' event loop for functions.
+
+    One for all workers and for good, as a real worker has one: SDKs keep clients that belong to
+    it (azure-functions-durable's HTTP session is a global).
+    """
+    with _LOOP_LOCK:
+        if not _LOOPS:
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="functions-loop", daemon=True).start()
+            _LOOPS.append(loop)
+        return _LOOPS[0]
 
 
 def _failed(error: Exception) -> FunctionFailed:

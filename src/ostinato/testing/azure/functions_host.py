@@ -1,0 +1,269 @@
+"""A stand-in of the Functions host: one function app with all that is around it.
+
+HTTP functions under the route prefix, the management API at ``/runtime/webhooks/durabletask``
+and, for clients inside the app, at ``/durabletask`` or over gRPC, the triggers, and the task hub.
+Everything is on 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Router
+from starlette.routing import Route as HttpRoute
+
+from ostinato.local.clock import Clock, SystemClock
+from ostinato.testing.azure.binding import Webhook, client_payload
+from ostinato.testing.azure.host_settings import AppSettings, HostJson
+from ostinato.testing.azure.http_functions import HttpFunctions
+from ostinato.testing.azure.http_routes import Route, Routes
+from ostinato.testing.azure.http_server import HttpServer
+from ostinato.testing.azure.hub import TaskHub
+from ostinato.testing.azure.management import WEBHOOK, ManagementApi
+from ostinato.testing.azure.options import HubOptions
+from ostinato.testing.azure.sidecar import SidecarServer
+from ostinato.testing.azure.triggers import Calling, Log, Poller
+from ostinato.testing.azure.triggers_found import FoundTriggers
+from ostinato.testing.azure.worker import Binding, Data, Function, Json, Text, Worker
+from ostinato.testing.azure.worker_bindings import ClientBindings
+from ostinato.testing.azure.worker_durable import DurableFunctions
+from ostinato.testing.azure.worker_storage import StorageBindings
+
+RPC = "/durabletask"
+
+
+class FunctionsHost:
+    """A running function app; a context manager.
+
+    Args:
+        worker: Runs the functions. It is the caller's to close, after the host.
+        host_json: The app's.
+        settings: The app's; the triggers' connections to storage are among them.
+        clock: The time of durable timers and timer triggers.
+        port: 0 for one that is free.
+        log: Takes lines for people; failures of triggered functions are told there.
+        key: The key that the management API's URLs hold and ask for; with none it asks for none.
+
+    Raises:
+        PortInUseError: The port is taken.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        *,
+        host_json: HostJson | None = None,
+        settings: AppSettings | None = None,
+        clock: Clock | None = None,
+        port: int = 0,
+        log: Log = lambda line: None,
+        key: str = "",
+    ) -> None:
+        self._json = host_json or HostJson()
+        self._settings = settings or AppSettings()
+        self._clock = clock or SystemClock()
+        self._log = log
+        self._key = key
+        self._poller: Poller | None = None
+        self._sidecar: SidecarServer | None = None
+        self._served = self._serve(worker)
+        functions = self._durable(worker)
+        self.hub = TaskHub(
+            functions,
+            clock=self._clock,
+            options=HubOptions(default_version=self._json.default_version),
+            name=self._json.hub_name,
+        )
+        """The app's task hub."""
+        try:
+            self._server = HttpServer(self._router(), port)
+            if functions.grpc:
+                self._sidecar = SidecarServer(self.hub)
+        except BaseException:
+            self.hub.close()
+            self._served.close()
+            raise
+        self.url = self._server.url
+        """Where the host is, without a slash at the end."""
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """The HTTP functions' routes."""
+        return self._served.routes.all
+
+    @property
+    def off(self) -> dict[str, str]:
+        """Functions whose trigger is not served, and why."""
+        return self._served.triggers.off
+
+    def poll(self) -> int:
+        """Have every queue, blob and timer trigger look once; return how many calls it took."""
+        return sum(trigger.poll() for trigger in self._served.triggers.all)
+
+    def settle(self, timeout: float = 60.0) -> None:
+        """Poll and let the hub work, until nothing moves without time or a message.
+
+        Args:
+            timeout: Seconds of real time for each time that the hub works.
+
+        Raises:
+            TimeoutError: The hub did not come to rest.
+        """
+        self.hub.settle(timeout)
+        while self.poll():
+            self.hub.settle(timeout)
+
+    def start_polling(self, interval: float = 1.0) -> None:
+        """Have the triggers look every ``interval`` seconds, from threads of their own."""
+        self._poller = Poller(self._served.triggers.all, interval=interval, log=self._log)
+
+    def deploy(self, worker: Worker) -> None:
+        """Go on with another version of the app, or another life of its worker."""
+        polling, before = self._poller is not None, self._served
+        self._stop_polling()
+        self._served = self._serve(worker)
+        self.hub.deploy(self._durable(worker))
+        before.close()
+        if polling:
+            self.start_polling()
+
+    def close(self) -> None:
+        """Stop; what runs is waited for, what waits is forgotten."""
+        self._stop_polling()
+        self._server.close()
+        if self._sidecar is not None:
+            self._sidecar.close()
+        self.hub.close()
+        self._served.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _stop_polling(self) -> None:
+        if self._poller is not None:
+            self._poller.close()
+            self._poller = None
+
+    def _bindings(self) -> StorageBindings:
+        return StorageBindings(
+            settings=self._settings,
+            queues=self._json.queues,
+            clock=self._clock,
+            others=ClientBindings(self._client),
+        )
+
+    def _client(self, binding: Binding) -> str:
+        """The text of a durable client's binding."""
+        webhook = Webhook(
+            base=self.url + WEBHOOK,
+            hub=str(binding.get("taskHub") or self._json.hub_name),
+            connection=str(binding.get("connectionName") or self.hub.options.connection),
+            code=self._key,
+        )
+        if self._sidecar is not None:
+            rpc = f"http://127.0.0.1:{self._sidecar.port}"
+            return client_payload(webhook, rpc, grpc=True)
+        return client_payload(webhook, f"{self.url}{RPC}/")
+
+    def _durable(self, worker: Worker) -> DurableFunctions:
+        return DurableFunctions(
+            worker, self._bindings(), function_timeout=self._json.function_timeout
+        )
+
+    def _serve(self, worker: Worker) -> _Served:
+        return _Served(
+            Calling(worker=worker, bindings=self._bindings(), log=self._log),
+            self._json,
+            self._settings,
+            self._clock,
+        )
+
+    def _router(self) -> Router:
+        public = ManagementApi(self.hub, key=self._key, is_guarded=bool(self._key))
+        private = ManagementApi(self.hub, prefix=RPC, key=self._key)
+        return Router(
+            [
+                Mount(WEBHOOK, public),
+                Mount(RPC, private),
+                HttpRoute("/", _home),
+                HttpRoute("/admin/host/status", self._host_status),
+                HttpRoute("/admin/functions", self._list_functions),
+                HttpRoute("/admin/functions/{name}", self._run_function, methods=["POST"]),
+                Mount(
+                    "/", HttpFunctions(lambda: self._served.routes, lambda: self._served.calling)
+                ),
+            ]
+        )
+
+    async def _host_status(self, request: Request) -> Response:
+        return JSONResponse({"id": self._json.hub_name.lower(), "state": "Running"})
+
+    async def _list_functions(self, request: Request) -> Response:
+        listed = self._served.calling.worker.functions
+        return JSONResponse(
+            [
+                {"name": f.name, "config": {"bindings": [dict(b) for b in f.bindings]}}
+                for f in listed
+            ]
+        )
+
+    async def _run_function(self, request: Request) -> Response:
+        """Call a function that HTTP does not trigger, with ``{"input": text}`` as its data."""
+        name = request.path_params["name"].lower()
+        functions = {f.name.lower(): f for f in self._served.calling.worker.functions}
+        function = functions.get(name)
+        if function is None:
+            return Response(status_code=404)
+        try:
+            given = json.loads(await request.body() or b"{}")
+            text = str(given.get("input", ""))
+        except (AttributeError, ValueError):
+            return PlainTextResponse('the body must be {"input": "..."}', status_code=400)
+        await run_in_threadpool(self._run, function, text)
+        return Response(status_code=202)
+
+    def _run(self, function: Function, text: str) -> None:
+        data: Data = Text(text)
+        if str(function.trigger["type"]).lower() == "timertrigger":
+            data = Json('{"IsPastDue": false}')
+        self._served.calling.succeeds(function, data, {})
+
+
+async def _home(request: Request) -> Response:
+    return PlainTextResponse("The function app is up and running.")
+
+
+class _Served:
+    """What is made anew for each deployment of the app."""
+
+    def __init__(
+        self, calling: Calling, host_json: HostJson, settings: AppSettings, clock: Clock
+    ) -> None:
+        functions = calling.worker.functions
+        self.calling = calling
+        self.routes = Routes(functions, host_json.route_prefix)
+        self.triggers = FoundTriggers(
+            functions,
+            host_id=host_json.hub_name,
+            settings=settings,
+            queues=host_json.queues,
+            clock=clock,
+            calling=calling,
+        )
+
+    def close(self) -> None:
+        self.triggers.close()

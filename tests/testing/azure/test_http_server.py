@@ -1,0 +1,28 @@
+"""An ASGI application on a port of this machine."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from ostinato.testing.azure.http_server import HttpServer, PortInUseError
+
+
+async def app(scope, receive, send):
+    await PlainTextResponse(scope["path"])(scope, receive, send)
+
+
+def test_it_serves_from_when_it_is_made_until_it_is_closed():
+    server = HttpServer(app)
+    assert httpx.get(f"{server.url}/path").text == "/path"
+    server.close()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.url}/path")
+
+
+def test_a_port_that_is_taken_is_named():
+    server = HttpServer(app)
+    with pytest.raises(PortInUseError, match=f"port {server.port} cannot be used"):
+        HttpServer(app, server.port)
+    server.close()
