@@ -61,11 +61,12 @@ LAYERS = """
     testing.azure.binding testing.azure.management_view testing.azure.sidecar
     testing.azure.management
     testing.azure.functions_host
+    testing.azure.emulator
     testing
     cli.outcome
     cli.inputs cli.display cli.discovery
     cli.running cli.mending
-    cli.azure
+    cli.azure cli.emulate
     cli.commands
     cli
     cli.__main__

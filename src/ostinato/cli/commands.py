@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from ostinato.cli import azure, display
+from ostinato.cli import azure, display, emulate
 from ostinato.cli.discovery import find_app
 from ostinato.cli.inputs import read_input
 from ostinato.cli.mending import mendable
@@ -31,6 +31,7 @@ cli = typer.Typer(
 cli.add_typer(azure.build, name="build")
 cli.add_typer(azure.synth, name="synth")
 cli.add_typer(azure.deploy, name="deploy")
+cli.add_typer(emulate.emulate, name="emulate")
 
 MAX_WAITS = 3
 """How many of the things that an instance waits for are named."""

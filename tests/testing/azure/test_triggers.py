@@ -25,7 +25,8 @@ class Counting:
 
 
 def test_a_trigger_is_asked_again_and_again_even_after_it_broke():
-    trigger, log = Counting(), []
+    trigger = Counting()
+    log = list[str]()
     poller = Poller([trigger], interval=0.001, log=log.append)
     assert trigger.fifth.wait(10)
     poller.close()

@@ -7,8 +7,10 @@ A worker lists the functions with their bindings and calls one at a time: data i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 Binding: TypeAlias = Mapping[str, Any]
@@ -138,6 +140,21 @@ class Worker(Protocol):
 
 class IndexingFailed(Exception):
     """The app cannot be loaded; the message is for the app's author."""
+
+
+def readable(message: str, stack: str, folder: Path) -> str:
+    """Why an app cannot be loaded, with the line of the app's own code that did it."""
+    root = str(folder.resolve())
+    found = re.findall(r'File "([^"]+)", line (\d+).*\n\s*(\S.*)?', stack)
+    ours = [
+        (file, line, code)
+        for file, line, code in found
+        if file.startswith(root) and ".python_packages" not in file
+    ]
+    if not ours:
+        return message
+    file, line, code = ours[-1]
+    return f"{message}\n  {file}:{line}: {code}"
 
 
 class BindingError(Exception):

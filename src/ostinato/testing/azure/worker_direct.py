@@ -8,8 +8,10 @@ every Python that azure-functions runs on, without a process of its own.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import json
+import sys
 import threading
 import traceback
 import typing
@@ -36,6 +38,7 @@ from ostinato.testing.azure.worker import (
     Request,
     Response,
     Text,
+    readable,
 )
 
 _LOCAL = threading.local()
@@ -103,6 +106,30 @@ def _loop() -> asyncio.AbstractEventLoop:
             threading.Thread(target=loop.run_forever, name="functions-loop", daemon=True).start()
             _LOOPS.append(loop)
         return _LOOPS[0]
+
+
+def load_app(folder: Path) -> func.FunctionRegister:
+    """Import a folder's function_app.py, for good, and return the app that it declares.
+
+    Raises:
+        IndexingFailed: It cannot be imported, or declares none, or several.
+    """
+    path = folder.resolve() / "function_app.py"
+    if not path.is_file():
+        raise IndexingFailed(f"there is no {path.name} in {folder}")
+    sys.path[:0] = [str(path.parent / ".python_packages" / "lib" / "site-packages")]
+    sys.path[:0] = [str(path.parent)]
+    sys.modules.pop(path.stem, None)
+    try:
+        module = importlib.import_module(path.stem)
+    except Exception as error:
+        raise IndexingFailed(
+            readable(f"{type(error).__name__}: {error}", traceback.format_exc(), folder)
+        ) from error
+    apps = [value for value in vars(module).values() if isinstance(value, func.FunctionRegister)]
+    if len(apps) != 1:
+        raise IndexingFailed(f"{path} declares {len(apps) or 'no'} function apps; one is needed")
+    return apps[0]
 
 
 def _failed(error: Exception) -> FunctionFailed:

@@ -37,6 +37,7 @@ from ostinato.testing.azure.worker import (
     Response,
     Text,
     WorkerLost,
+    readable,
 )
 
 START_TIMEOUT = 120.0
@@ -132,6 +133,7 @@ class _Process:
             cwd=folder,
             env={**os.environ, **settings},
         )
+        self._folder = folder
         self._ids = itertools.count(1)
         self._calls: dict[int, Future[Outcome]] = {}
         self._lock = threading.Lock()
@@ -200,7 +202,8 @@ class _Process:
                     future = self._calls.pop(frame["id"])
                 _settle(future, frame)
             elif "failed" in frame:
-                self._listed.set_exception(IndexingFailed(_readable(frame)))
+                why = readable(frame["failed"], frame["stack"], self._folder)
+                self._listed.set_exception(IndexingFailed(why))
             else:
                 self._listed.set_result(
                     tuple(
@@ -227,11 +230,6 @@ class _Process:
 
     def _why(self) -> str:
         return f"the worker process exited with code {self._process.returncode}"
-
-
-def _readable(frame: Mapping[str, Any]) -> str:
-    """Why the app cannot be loaded, with the lines of the app's own code that show where."""
-    return f"{frame['failed']}\n{frame['stack']}".rstrip()
 
 
 def _settle(future: Future[Outcome], frame: Mapping[str, Any]) -> None:

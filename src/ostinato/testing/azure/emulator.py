@@ -1,0 +1,182 @@
+"""A function app's folder or package, running on this machine with all that it needs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ostinato.testing.azure.azurite import (
+    HOW_TO_GET_IT,
+    Azurite,
+    AzuriteMissingError,
+    find_azurite,
+)
+from ostinato.testing.azure.functions_host import FunctionsHost
+from ostinato.testing.azure.host_settings import STORAGE, AppSettings, HostJson, SettingsError
+from ostinato.testing.azure.management import WEBHOOK
+from ostinato.testing.azure.triggers import Log
+from ostinato.testing.azure.worker import Function, Worker
+from ostinato.testing.azure.worker_direct import DirectWorker, load_app
+from ostinato.testing.azure.worker_library import LibraryWorker
+
+DEVELOPMENT = "UseDevelopmentStorage=true"
+"""What local.settings.json has for the storage emulator."""
+
+_STORAGE_TRIGGERS = {"queuetrigger", "blobtrigger"}
+
+
+class Emulator:
+    """Runs an app from when it is made; a context manager.
+
+    Args:
+        source: A function app's folder, or the zip file of one.
+        port: 0 for one that is free.
+        storage: A connection string; it becomes the app setting ``AzureWebJobsStorage``.
+        use_azurite: Whether an Azurite is started, if there is one, for an app that has no
+            storage or names the development storage.
+        python: The interpreter of the functions, with ``azure-functions-runtime``. When None,
+            this one; where that has no such library, the functions run in this process.
+        log: Takes lines for people: what functions print and log, and failures.
+
+    Raises:
+        AzuriteMissingError: Azurite was found, and does not start.
+        IndexingFailed: The app cannot be loaded.
+        PortInUseError: The port is taken.
+        SettingsError: The source is no function app.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        *,
+        port: int = 0,
+        storage: str | None = None,
+        use_azurite: bool = True,
+        python: Path | None = None,
+        log: Log,
+    ) -> None:
+        self._clean_up = ExitStack()
+        self._notes: list[str] = []
+        try:
+            folder = self._unpacked(source)
+            self._json = HostJson.read(folder)
+            settings = self._settings(folder, storage, use_azurite)
+            self._has_storage = settings.connection(None) is not None
+            worker = self._worker(folder, settings, python, log)
+            self._clean_up.callback(worker.close)
+            self._functions = worker.functions
+            self.host = self._clean_up.enter_context(
+                FunctionsHost(worker, host_json=self._json, settings=settings, port=port, log=log)
+            )
+            """The running host."""
+            self.host.start_polling()
+        except BaseException:
+            self.close()
+            raise
+
+    def lines(self) -> Iterator[str]:
+        """What there is, for people: every function and how it is reached."""
+        yield from self._notes
+        width = max((len(function.name) for function in self._functions), default=0)
+        for function in self._functions:
+            off = self.host.off.get(function.name)
+            how = f"off: {off}" if off else self._how(function)
+            yield f"  {function.name:<{width}}  {how}"
+        if not self._has_storage and any(map(self._needs_storage, self.host.off)):
+            yield f"queue and blob triggers need storage; to get Azurite: {HOW_TO_GET_IT}"
+        yield f"management API: {self.host.url}{WEBHOOK}"
+
+    def close(self) -> None:
+        """End the app and all that was started for it."""
+        self._clean_up.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _unpacked(self, source: Path) -> Path:
+        if source.is_dir():
+            return source
+        if not source.is_file():
+            raise SettingsError(f"there is no folder or zip file {source}")
+        folder = Path(self._clean_up.enter_context(tempfile.TemporaryDirectory()))
+        try:
+            with zipfile.ZipFile(source) as package:
+                package.extractall(folder)
+        except zipfile.BadZipFile:
+            raise SettingsError(f"{source} is neither a folder nor a zip file") from None
+        return folder
+
+    def _settings(self, folder: Path, storage: str | None, use_azurite: bool) -> AppSettings:
+        """The app's settings; the environment goes before local.settings.json, as in ``func``."""
+        values = {**AppSettings.read(folder).values, **os.environ}
+        if storage is not None:
+            values[STORAGE] = storage
+        waiting = [name for name, value in values.items() if value == DEVELOPMENT]
+        if not values.get(STORAGE):
+            waiting.append(STORAGE)
+        azurite = self._azurite(folder) if waiting and use_azurite else None
+        for name in waiting:
+            values.pop(name, None)
+            if azurite is not None:
+                values[name] = azurite.connection_string
+        return AppSettings(values)
+
+    def _azurite(self, folder: Path) -> Azurite | None:
+        program = find_azurite(folder) or find_azurite(Path.cwd())
+        if program is None:
+            return None
+        try:
+            azurite = self._clean_up.enter_context(Azurite(program))
+        except OSError as error:
+            raise AzuriteMissingError(f"{program} does not start: {error}") from None
+        self._notes.append(f"storage is an Azurite of its own ({program}), empty at the start")
+        return azurite
+
+    def _worker(self, folder: Path, settings: AppSettings, python: Path | None, log: Log) -> Worker:
+        if python is not None or importlib.util.find_spec("azure_functions_runtime"):
+            chosen = python or Path(sys.executable)
+            return LibraryWorker(folder, python=chosen, settings=settings.values, on_line=log)
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        self._notes.append(
+            f"functions run in this process: Python {version} has no azure-functions-runtime"
+            " (--python names one that has)"
+        )
+        os.environ.update(settings.values)
+        return DirectWorker(load_app(folder))
+
+    def _how(self, function: Function) -> str:
+        """How a function is called."""
+        trigger = function.trigger
+        match str(trigger["type"]).lower():
+            case "httptrigger":
+                (route,) = [r for r in self.host.routes if r.function.name == function.name]
+                methods = ",".join(route.methods) if trigger.get("methods") else "any method"
+                return f"{methods} {self.host.url}/{route.path}"
+            case "queuetrigger":
+                return f"queue {trigger['queueName']}"
+            case "blobtrigger":
+                return f"blobs {trigger['path']}"
+            case "timertrigger":
+                return f"timer {trigger['schedule']}"
+            case _:
+                return str(trigger["type"]).removesuffix("Trigger")
+
+    def _needs_storage(self, name: str) -> bool:
+        (function,) = [function for function in self._functions if function.name == name]
+        return str(function.trigger["type"]).lower() in _STORAGE_TRIGGERS
