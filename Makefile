@@ -31,6 +31,7 @@ node_modules/.stamp: package-lock.json
 	else echo "npm was not found: tests on Azurite are skipped"; fi
 
 test: .venv/.dev node_modules/.stamp
+	@.ci/set-up-durable2
 	$(PYTHON) -m pytest $(PYTEST)
 	@.ci/test-other $(PYTEST)
 
