@@ -50,6 +50,11 @@ LAYERS = """
     testing.azure.ports testing.azure.worker
     testing.azure.answers
     testing.azure.shim
+    testing.azure.hub_errors testing.azure.recording testing.azure.rewind
+    testing.azure.http_activity testing.azure.instance testing.azure.event_protobuf
+    testing.azure.activity_work testing.azure.entities testing.azure.passthrough
+    testing.azure.timers testing.azure.wire
+    testing.azure.hub
     testing.azure.worker_bindings testing.azure.worker_child testing.azure.worker_direct
     testing.azure.binding_expressions testing.azure.host_settings testing.azure.ncrontab
     testing.azure.azurite
@@ -62,6 +67,7 @@ LAYERS = """
     testing.azure.management
     testing.azure.functions_host
     testing.azure.emulator
+    testing.azure
     testing
     cli.outcome
     cli.inputs cli.display cli.discovery
