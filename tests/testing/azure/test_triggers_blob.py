@@ -107,3 +107,16 @@ def test_what_is_known_of_a_blob_is_told_with_it(stand, container, watch):
     assert uri == container.get_blob_client("a").url
     assert properties["ContentLength"] == 2 and properties["ETag"].startswith('"')
     assert metadata == {"k": "v"}
+
+
+def test_a_message_that_comes_again_after_its_call_is_no_second_call(stand, container, seen, watch):
+    container.upload_blob("a", b"x")
+    stand.failing = True
+    blobs = watch()
+    blobs.poll()
+    (again,) = stand.texts(f"webjobs-blobtrigger-{stand.id}")
+    stand.failing = False
+    assert blobs.poll() == 1
+    stand.queues.get_queue_client(f"webjobs-blobtrigger-{stand.id}").send_message(again)
+    assert [blobs.poll(), blobs.poll()] == [1, 0]
+    assert len(seen) == 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -192,6 +194,13 @@ def test_settings_are_the_environment_and_the_apps_own_packages_come_first(serve
 def test_an_app_that_cannot_be_loaded_says_why(serve, body, message):
     with pytest.raises(IndexingFailed, match=message):
         serve(body)
+
+
+def test_an_interpreter_named_from_here_is_found_from_the_apps_folder(serve, monkeypatch):
+    python = Path(sys.executable)
+    monkeypatch.chdir(python.parent.parent)
+    worker = serve(ACTIVITIES, python=Path(python.parent.name) / python.name)
+    assert worker.invoke(act("double", "1")) == Outcome(value=Json("2"))
 
 
 def test_a_folder_without_an_app_says_so(tmp_path):

@@ -150,8 +150,8 @@ class Emulator:
 
     def _worker(self, folder: Path, settings: AppSettings, python: Path | None, log: Log) -> Worker:
         if python is not None or importlib.util.find_spec("azure_functions_runtime"):
-            chosen = python or Path(sys.executable)
-            return LibraryWorker(folder, python=chosen, settings=settings.values, on_line=log)
+            python = python or Path(sys.executable)
+            return LibraryWorker(folder, python=python, settings=settings.values, on_line=log)
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._notes.append(
             f"functions run in this process: Python {version} has no azure-functions-runtime"

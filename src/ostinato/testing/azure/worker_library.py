@@ -63,12 +63,19 @@ class LibraryWorker:
         self,
         folder: Path,
         *,
-        python: Path | str = sys.executable,
+        python: Path = Path(sys.executable),
         settings: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] = _logger.info,
     ) -> None:
-        # Not resolved: the path through a virtual environment is what makes it one.
-        program = [str(python), "-I", "-X", "utf8", worker_child.__file__, str(folder.resolve())]
+        # Absolute, but not resolved: the path through a virtual environment is what makes it one.
+        program = [
+            str(Path(python).absolute()),
+            "-I",
+            "-X",
+            "utf8",
+            worker_child.__file__,
+            str(folder.resolve()),
+        ]
         self._start = partial(_Process, program, folder, dict(settings or {}), on_line)
         self._lock = threading.Lock()
         self._closed = False
