@@ -14,7 +14,8 @@ class HubOptions:
         maximum_short_timer: A timer due later than this after the orchestration's clock is
             split (``MaximumDelayTime``).
         long_timer_interval: How long each part of a split timer is.
-        control_queue_batch: Most messages that one turn takes (``controlQueueBatchSize``).
+        control_queue_buffer: Most messages that one turn takes (``controlQueueBufferThreshold``:
+            32 for Python on a Consumption plan, up to 256 elsewhere).
         maximum_actions: Most actions of one answer (``maxOrchestrationActions``).
         maximum_custom_status: Bytes of UTF-16 that a custom status may take.
         default_version: Version of an instance that is started without one.
@@ -23,7 +24,7 @@ class HubOptions:
 
     maximum_short_timer: timedelta = timedelta(days=6)
     long_timer_interval: timedelta = timedelta(days=3)
-    control_queue_batch: int = 32
+    control_queue_buffer: int = 32
     maximum_actions: int = 100_000
     maximum_custom_status: int = 16 * 1024
     default_version: str | None = None
