@@ -51,10 +51,9 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     event_id: str | None = None
     events: tuple[CarriedEvent, ...] = ()
     event_ids: tuple[str, ...] = ()
-    status: msgspec.Raw | None = None
-    """The custom status of the generation before."""
+    status: msgspec.Raw = msgspec.Raw(b"")
+    """The custom status of the generation before; empty where there was none."""
     call: Call | None = None
-    failure: msgspec.Raw | None = None
 
     @property
     def text(self) -> Json:
@@ -97,7 +96,11 @@ def doubled(text: Json) -> Json:
 
 def read(text: str | None) -> Envelope:
     """Return what a payload's text carries, from whomever it came."""
-    found = _data(text)
+    return read_exact(_data(text))
+
+
+def read_exact(found: Json) -> Envelope:
+    """Return what JSON text carries that was written once: a string in it stays a string."""
     if _KEY in found and found.startswith("{"):
         try:
             envelope = _read(found)

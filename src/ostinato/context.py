@@ -690,9 +690,10 @@ class OrchestrationContext:
         answer = execution.patches.get(patch_id)
         if answer is None:
             marker = f"patch:{patch_id}"
-            answer = marker in execution.markers or not execution.replaying
+            recorded = execution.has_marker(marker)
+            answer = recorded or not execution.replaying
             execution.patches[patch_id] = answer
-            if answer and marker not in execution.markers:
+            if answer and not recorded:
                 execution.new_markers.append(marker)
         return answer
 

@@ -6,6 +6,7 @@ Plain data with the few operations that keep it consistent. Nothing here runs us
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -97,6 +98,7 @@ class Execution:
         "finished",
         "input",
         "instance_id",
+        "marked",
         "markers",
         "name",
         "new_markers",
@@ -143,9 +145,15 @@ class Execution:
         self.waiters: dict[str, list[EventWaiter]] = {}
         self.event_ids: dict[str, None] = {}
         self.markers: set[str] = set()
+        self.marked: Callable[[str], bool] | None = None
+        """Whether history records a marker, where the host keeps them in a way of its own."""
         self.new_markers: list[str] = []
         self.patches: dict[str, bool] = {}
         self.uuids = 0
+
+    def has_marker(self, name: str) -> bool:
+        """Whether history records this marker."""
+        return name in self.markers or (self.marked is not None and self.marked(name))
 
     def corpse(self) -> Execution:
         """A copy for user code that still runs when this is given up: nothing it does counts."""

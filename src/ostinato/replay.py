@@ -17,7 +17,7 @@ thrown into the generator, so that no ``except`` of the user's can swallow them.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -76,6 +76,8 @@ class Orchestration:
         exact: Whether everything that a scheduling event records has to be repeated, inputs and
             due times included; hosts look at kind, name and id, so that a mended input or
             delay does not fail the instances that run.
+        marked: Whether the whole history records a marker, on a host that keeps markers
+            other than as `events.Marker`.
     """
 
     __slots__ = (
@@ -92,9 +94,16 @@ class Orchestration:
         "_thrown",
     )
 
-    def __init__(self, registry: Registry, *, exact: bool = False) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        exact: bool = False,
+        marked: Callable[[str], bool] | None = None,
+    ) -> None:
         self._exact = exact
         self._state = Execution(registry)
+        self._state.marked = marked
         self._context = OrchestrationContext(self._state)
         self._generator: Generator[Any, Any, Any] | None = None
         self._awaited: Task[Any] | None = None
@@ -162,6 +171,23 @@ class Orchestration:
             return False  # not recorded yet: the answer is to something asked before a rewind
         waiter = state.open.get(task_id)
         return waiter is not None and waiter.expects(event)
+
+    @property
+    def next_id(self) -> int:
+        """The task id that is taken next."""
+        return self._state.next_id
+
+    def is_asked(self, task_id: int) -> bool:
+        """Whether what was asked under this task id waits for history to confirm it."""
+        return task_id in self._state.asks
+
+    def asked(self, since: int) -> list[Action]:
+        """Return what was asked under the task ids from ``since`` on and is not confirmed.
+
+        It stays asked: for hosts that schedule things later than they are asked for.
+        """
+        asks = self._state.asks
+        return [asks[i].action(i) for i in range(since, self._state.next_id) if i in asks]
 
     def is_open(self, task_id: int) -> bool:
         """Whether a completion for this task id has not come yet, and is wanted."""

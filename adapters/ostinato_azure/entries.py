@@ -1,0 +1,63 @@
+"""Entries: what the adapter has the host do, one for each task id of the host's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from ostinato.actions import Action
+from ostinato.events import Json
+
+
+class Kind(Enum):
+    """What the host does for an entry."""
+
+    ACTIVITY = "activity"
+    TIMER = "timer"
+    CHILD = "child"
+    CLIENT = "client"
+    """The reserved activity with the durable client."""
+    GATE = "gate"
+    MARKER = "marker"
+
+
+class Purpose(Enum):
+    """What an operation of the durable client is for."""
+
+    SEND = "send"
+    START = "start"
+    CHECK = "check"
+    """Whether the id of a child is free."""
+    TERMINATE = "terminate"
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One thing that the host is asked for; eight or fewer fields matter to any kind."""
+
+    kind: Kind
+    name: str = ""
+    """The activity or orchestration."""
+    action: Action | None = None
+    """What the core asked for; None for devices of the adapter's own."""
+    core_id: int = -1
+    """The core's task id; -1 for devices of the adapter's own."""
+    host_id: int = -1
+    """The host's task id; -1 until it is known."""
+    recorded: bool = False
+    """Whether the host's history has it."""
+    finished: bool = False
+    due: datetime | None = None
+    """Of a timer: when it is to fire in the end."""
+    fires: datetime | None = None
+    """Of a timer: when this hop of it fires."""
+    instance_id: str = ""
+    """Of a child, or the target of an operation."""
+    text: Json = ""
+    """What it is given: the payload of an activity or child, or an operation."""
+    purpose: Purpose | None = None
+    group: int | None = None
+    again: bool = False
+    """Whether it goes on with something that the core asked for earlier."""
+    tries: int = 0

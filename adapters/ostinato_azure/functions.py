@@ -1,0 +1,136 @@
+"""The function app: every orchestration and activity of an application as an Azure function.
+
+Functions are registered by their generic bindings on an `azure.functions.FunctionApp`, with no
+decorator of the Durable SDK's, so that the app lives beside functions of its 1.x and of its 2.x:
+which protocol the extension speaks is then theirs to choose, and each request is answered on the
+one that it came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ostinato.app import App
+from ostinato.definitions import ActivityDefinition
+from ostinato_azure.activity import perform, perform_async
+from ostinato_azure.names import CLIENT, GATE, function_name
+from ostinato_azure.table import Surroundings
+
+if TYPE_CHECKING:
+    import azure.functions as func
+
+Orchestrator = Callable[[Any], str]
+
+
+class Functions:
+    """Registers an application's functions on a function app.
+
+    Args:
+        app: The application.
+        target: The function app, which may have functions of its own.
+        grpc: Whether to ask the extension for the Durable Task protocol.
+    """
+
+    def __init__(self, app: App, target: func.FunctionApp, *, grpc: bool) -> None:
+        self._app = app
+        self._target = target
+        self._grpc = grpc
+        self._taken: list[str] = []
+        self._others: dict[str, set[str]] | None = None
+        self.around = Surroundings(
+            registry=app.registry,
+            has_activity=lambda name: self._is_others("activityTrigger", "activity", name),
+            has_orchestration=lambda name: self._is_others(
+                "orchestrationTrigger", "orchestration", name
+            ),
+        )
+
+    def register(self) -> None:
+        """Register everything."""
+        registry = self._app.registry
+        for name in dict.fromkeys(d.name for d in registry.orchestrations() if d.fn is not None):
+            self._trigger(name, self._orchestrate, "context", "orchestrationTrigger", name)
+        for definition in registry.activities():
+            if definition.fn is not None:
+                run = self._activity(definition)
+                self._trigger(definition.name, run, "payload", "activityTrigger", definition.name)
+        self._trigger(GATE, _pass, "payload", "activityTrigger", GATE)
+        self._trigger(CLIENT, self._operate, "payload", "activityTrigger", CLIENT)
+
+    def _trigger(
+        self, wanted: str, fn: Callable[..., Any], argument: str, kind: str, name: str
+    ) -> None:
+        known_as = {"orchestrationTrigger": "orchestration", "activityTrigger": "activity"}[kind]
+        settings: dict[str, Any] = {known_as: name}
+        if self._grpc:
+            settings["durableRequiresGrpc"] = True
+        chosen = function_name(wanted, self._taken)
+        self._taken.append(chosen)
+        bound: Any = self._target.generic_trigger(arg_name=argument, type=kind, **settings)(
+            _fresh(fn)
+        )
+        if fn == self._operate:
+            bound = self._target.generic_input_binding(arg_name="client", type="durableClient")(
+                bound
+            )
+        self._target.function_name(chosen)(bound)
+
+    def _orchestrate(self, context: Any) -> str:
+        from ostinato_azure.wires import respond
+
+        return respond(context.body, self.around)
+
+    def _activity(self, definition: ActivityDefinition) -> Callable[..., Any]:
+        limit = self._app.registry.payload_limit
+        if definition.is_async:
+
+            async def run_async(payload: Any) -> Any:
+                return await perform_async(definition, payload, limit)
+
+            return run_async
+
+        def run(payload: Any) -> Any:
+            return perform(definition, payload, limit)
+
+        return run
+
+    def _operate(self, payload: Any, client: str) -> Any:
+        from ostinato_azure.client import AzureClient
+        from ostinato_azure.client_activity import perform as operate
+
+        return operate(payload, AzureClient.from_binding(client, app=self._app))
+
+    def _is_others(self, kind: str, known_as: str, name: str) -> bool:
+        """Whether the function app has a function for this name that is not ours."""
+        if self._others is None:
+            found: dict[str, set[str]] = {}
+            for function in self._target.get_functions():
+                listed: Any = function
+                trigger: dict[str, Any] = listed.get_trigger().get_dict_repr()
+                names = found.setdefault(trigger["type"], set())
+                names.add(str(trigger.get(known_as) or listed.get_function_name()))
+            self._others = found
+        return name in self._others.get(kind, set())
+
+
+def _pass(payload: Any) -> None:
+    """What a gate does."""
+
+
+def _fresh(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function object of its own, which the decorators' builder makes its own."""
+    import functools
+    import inspect
+
+    if inspect.iscoroutinefunction(fn):
+
+        async def call_async(*args: Any, **given: Any) -> Any:
+            return await fn(*args, **given)
+
+        return functools.wraps(fn)(call_async)
+
+    def call(*args: Any, **given: Any) -> Any:
+        return fn(*args, **given)
+
+    return functools.wraps(fn)(call)

@@ -1,0 +1,696 @@
+"""The table: which of the host's task ids stands for which of the core's.
+
+Theory of operation. The host's history, its task ids included, is read as events of the core's
+own types. The table gives them to the core turn by turn, under the core's ids, and finds out
+after each turn what the core asked for. What a turn recorded is matched with what was asked, in
+order; what no turn has recorded is what the host is asked for next. The core's own checks are
+thereby made on every host event, and a contradiction fails the instance as everywhere.
+
+Between what the core asks and what the host does stand the adapter's devices, which have ids
+of the host's, and none of the core's: gates, hops of long timers, markers, operations with the
+durable client. They are known from history by their names and due times alone, since the host
+gives no inputs back. So both wires read each other's devices.
+
+Some things wait before the host is asked for them: items of a bounded map for a place, the
+second of two operations on the same target for the first, a child with an explicit id for the
+answer whether it is free. When a wait ends is a function of the history.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import assert_never
+
+import msgspec
+
+from ostinato import events as ev
+from ostinato.actions import (
+    Action,
+    CancelTimer,
+    CompleteOrchestration,
+    ContinuedAsNew,
+    CreateSubOrchestration,
+    CreateTimer,
+    Outcome,
+    RecordMarker,
+    ScheduleTask,
+    SendEvent,
+    TerminateChild,
+    Terminated,
+    scheduling_event,
+)
+from ostinato.definitions import UNVERSIONED, Registry
+from ostinato.events import Event, Json
+from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, unstructured
+from ostinato.ids import child_id
+from ostinato.replay import PARENT_ENDED, Orchestration
+from ostinato_azure import envelope, operations
+from ostinato_azure.entries import Entry, Kind, Purpose
+from ostinato_azure.markers import is_marker, marker_due
+from ostinato_azure.names import CLIENT, GATE
+
+LONGEST_TIMER = timedelta(days=6)
+"""Timers that are due later are set in hops: Azure Storage cannot delay a message for longer."""
+
+HOP = timedelta(days=3)
+
+TRIES = 5
+"""How often an operation with the durable client is asked for before it is given up."""
+
+Scheduling = ev.TaskScheduled | ev.TimerCreated | ev.SubOrchestrationInstanceCreated | ev.EventSent
+_SCHEDULING = (
+    ev.TaskScheduled,
+    ev.TimerCreated,
+    ev.SubOrchestrationInstanceCreated,
+    ev.EventSent,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the adapter knows of the function app around it.
+
+    Attributes:
+        registry: What the application declares.
+        has_activity: Whether the function app has an activity function of someone else's.
+        has_orchestration: The same for orchestration functions.
+        longest_timer: Timers that are due later are set in hops.
+        hop: How long one is.
+    """
+
+    registry: Registry
+    has_activity: Callable[[str], bool]
+    has_orchestration: Callable[[str], bool]
+    longest_timer: timedelta = LONGEST_TIMER
+    hop: timedelta = HOP
+
+
+@dataclass(slots=True)
+class _Turn:
+    at: datetime
+    messages: list[Event] = field(default_factory=list[Event])
+    scheduled: list[Scheduling] = field(default_factory=list[Scheduling])
+
+
+class Table:
+    """One generation of an instance as the host and the core have it.
+
+    Args:
+        around: The application, and the function app that it is part of.
+    """
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._recorded_markers: set[datetime] = set()
+        self._core = Orchestration(around.registry, marked=self._is_recorded)
+        self._known: dict[int, Entry] = {}
+        self._next_host_id = 0
+        self._seen = 0
+        self._ready: deque[Entry] = deque()
+        self._held: dict[int, deque[Entry]] = {}
+        self._running: dict[int, int] = {}
+        self._chains: dict[str, deque[Entry]] = {}
+        self._live = False
+        self._now = datetime.min
+        self._gate: Entry | None = None
+        self._waiting_start: ev.ExecutionStarted | None = None
+        self._early: list[Event] = []
+        self._ending: set[int] = set()
+        self._tags: dict[str, str] | None = None
+        self.clock_stands_at: datetime | None = None
+        """Where the extension's clock stays: the turn in which it last awaited something."""
+        self.raised: list[str] = []
+        """Names of all external events of this generation, in order."""
+        self.transcript: list[Event] = []
+        """The history as the core has it, with the core's ids."""
+
+    # What the wires ask
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the execution ended, or None."""
+        return self._core.outcome
+
+    @property
+    def custom_status(self) -> Json | None:
+        """JSON text of the custom status."""
+        return self._core.custom_status
+
+    @property
+    def now(self) -> datetime:
+        """When the turn began."""
+        return self._now
+
+    @property
+    def known(self) -> Iterable[Entry]:
+        """What has a host id, by host id."""
+        return (self._known[host_id] for host_id in sorted(self._known))
+
+    def take_unrecorded(self) -> list[Entry]:
+        """Return, once, what the host is to be asked for now, in order of their ids to be."""
+        markers = [] if self._starts_later else self._new_markers()
+        return [*markers, *self._ready]
+
+    @property
+    def next_host_id(self) -> int:
+        """The host id of the first that is not recorded."""
+        return self._next_host_id
+
+    @property
+    def gate_is_pending(self) -> bool:
+        """Whether the extension waits at a gate."""
+        return self._gate is not None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether operations with the durable client are yet to be done."""
+        return any(
+            entry.kind is Kind.CLIENT and not entry.finished
+            for entry in (*self._known.values(), *self._ready)
+        )
+
+    def is_wanted(self, entry: Entry) -> bool:
+        """Whether a timer is still waited for."""
+        if entry.kind is Kind.MARKER or self._starts_later:
+            return True
+        return self.outcome is None and (entry.core_id < 0 or self._core.is_open(entry.core_id))
+
+    def fires_at(self, due: datetime) -> datetime:
+        """When a timer set now fires: when it is due or, where that is too far off, at a hop."""
+        if due - self._now <= self._around.longest_timer:
+            return due
+        return self._now + self._around.hop
+
+    def continuation(self, outcome: ContinuedAsNew) -> Json:
+        """The payload with which the next generation starts."""
+        status, version = outcome.custom_status, outcome.version
+        if version == UNVERSIONED and self._versions(self._core.name) == [None]:
+            version = None
+        carrying = envelope.Envelope(
+            ostinato=envelope.VERSION,
+            data=msgspec.Raw(outcome.input.encode()),
+            version=version,
+            tags=self._tags,
+            events=tuple(
+                envelope.CarriedEvent(e.name, msgspec.Raw(e.data.encode()), e.event_id)
+                for e in outcome.events
+            ),
+            event_ids=outcome.event_ids,
+            status=msgspec.Raw((status or "").encode()),
+        )
+        return envelope.written(carrying, scalar=True)
+
+    def close(self) -> None:
+        """End the orchestrator's generator."""
+        self._core.close()
+
+    # Running the history
+
+    def run(self, history: Sequence[Event]) -> None:
+        """Give the core a history whose task ids are the host's; its last turn is the new one."""
+        turns = _turns(history)
+        for turn in turns:
+            for event in turn.scheduled:
+                if isinstance(event, ev.TimerCreated) and is_marker(event.due):
+                    self._recorded_markers.add(event.due)
+        for position, turn in enumerate(turns):
+            last = position == len(turns) - 1
+            # What a turn asked for behind a closed gate is in no history: it is decided anew.
+            self._live = last or (self._gate is not None and not turn.scheduled)
+            self._now = turn.at
+            self._feed([ev.OrchestratorStarted(at=turn.at)])
+            for message in turn.messages:
+                self._take(message)
+            self._settle()
+            for event in turn.scheduled:
+                self._match(event)
+
+    def _feed(self, events: list[Event]) -> None:
+        self.transcript += events
+        if self._live:
+            for event in events:
+                self._core.apply(event)
+        else:
+            self._core.replay(events)
+
+    @property
+    def _starts_later(self) -> bool:
+        return self._waiting_start is not None
+
+    def _take(self, event: Event) -> None:
+        """Give the core a message of the host's, or take it for a device's."""
+        match event:
+            case ev.ExecutionStarted():
+                self._start(event)
+            case ev.TaskCompleted() | ev.TaskFailed():
+                self._activity_ended(event)
+            case ev.TimerFired():
+                self._timer_fired(event)
+            case ev.SubOrchestrationInstanceCompleted() | ev.SubOrchestrationInstanceFailed():
+                entry = self._ended(event.task_id)
+                if entry is not None:
+                    self._feed([msgspec.structs.replace(event, task_id=entry.core_id)])
+            case ev.EventRaised():
+                self.raised.append(event.name)
+                payload = envelope.read(event.data)
+                self._hand_over(
+                    msgspec.structs.replace(event, data=payload.text, event_id=payload.event_id)
+                )
+            case ev.ExecutionSuspended() | ev.ExecutionResumed() | ev.ExecutionTerminated():
+                self._hand_over(event)
+            case _:
+                pass  # marks of the host's own, e.g. of a rewind
+
+    def _hand_over(self, event: Event) -> None:
+        if self._starts_later:
+            self._early.append(event)
+            if isinstance(event, ev.ExecutionTerminated):
+                self._begin()
+        else:
+            self._feed([event])
+
+    def _start(self, event: ev.ExecutionStarted) -> None:
+        payload = envelope.read(event.input)
+        self._tags = payload.tags
+        started = msgspec.structs.replace(
+            event,
+            input=payload.text,
+            version=self._version(event, payload),
+            tags=payload.tags,
+            start_at=payload.start_at,
+            custom_status=bytes(payload.status).decode() or None,
+            events=tuple(
+                ev.EventRaised(
+                    at=event.at,
+                    name=carried.name,
+                    data=bytes(carried.data).decode(),
+                    event_id=carried.event_id,
+                )
+                for carried in payload.events
+            ),
+            event_ids=payload.event_ids,
+        )
+        self.clock_stands_at = self._now
+        if payload.start_at is not None and payload.start_at > self._now:
+            self._waiting_start = started
+            self._ready.append(Entry(Kind.TIMER, due=payload.start_at, again=True))
+        else:
+            self._feed([started])
+
+    def _version(self, event: ev.ExecutionStarted, payload: envelope.Envelope) -> str | None:
+        """The version by the envelope, else by the host's stamp, else by the marker."""
+        if payload.version is not None:
+            return payload.version
+        versions = self._versions(event.name)
+        if event.version and any(versions):
+            return event.version
+        for version in versions:
+            if version is not None and self._is_recorded(f"version:{version}"):
+                return version
+        return UNVERSIONED if versions == [None] else None
+
+    def _versions(self, name: str) -> list[str | None]:
+        """The versions of an orchestration, in order of registration."""
+        return [d.version for d in self._around.registry.orchestrations() if d.name == name]
+
+    def _is_recorded(self, marker: str) -> bool:
+        return marker_due(marker) in self._recorded_markers
+
+    def _begin(self) -> None:
+        """Start the core, with what came while the start was waited for."""
+        started, self._waiting_start = self._waiting_start, None
+        early, self._early = self._early, []
+        assert started is not None
+        for event in [started, *early]:
+            self._feed([event])
+
+    def _ended(self, host_id: int) -> Entry | None:
+        """Note the end of an entry; None where it has ended before, or is unknown."""
+        entry = self._known.get(host_id)
+        if entry is None or entry.finished:
+            return None
+        entry.finished = True
+        if entry.group is not None:
+            self._running[entry.group] -= 1
+        return entry
+
+    def _activity_ended(self, event: ev.TaskCompleted | ev.TaskFailed) -> None:
+        entry = self._ended(event.task_id)
+        if entry is None:
+            return
+        if entry.kind is Kind.GATE:
+            self._gate = None
+            self.clock_stands_at = self._now
+        elif entry.kind is Kind.CLIENT:
+            self._operation_ended(entry, event)
+        elif isinstance(event, ev.TaskCompleted):
+            self._feed([ev.TaskCompleted(at=event.at, task_id=entry.core_id, result=event.result)])
+        else:
+            self._feed([msgspec.structs.replace(event, task_id=entry.core_id)])
+
+    def _operation_ended(self, entry: Entry, event: ev.TaskCompleted | ev.TaskFailed) -> None:
+        if isinstance(event, ev.TaskFailed) and entry.tries < TRIES:
+            self._ready.append(
+                Entry(
+                    Kind.CLIENT,
+                    action=entry.action,
+                    core_id=entry.core_id,
+                    instance_id=entry.instance_id,
+                    text=entry.text,
+                    purpose=entry.purpose,
+                    again=True,
+                    tries=entry.tries + 1,
+                )
+            )
+            return
+        if entry.purpose is Purpose.CHECK and self.outcome is None:
+            assert isinstance(entry.action, CreateSubOrchestration)
+            if isinstance(event, ev.TaskCompleted) and event.result == '"taken"':
+                self._refuse_child(entry.action)
+            else:
+                self._ready.append(self._child(entry.action, again=True))
+        waiting = self._chains[entry.instance_id]
+        if waiting:
+            self._ready.append(waiting.popleft())
+        else:
+            del self._chains[entry.instance_id]
+
+    def _timer_fired(self, event: ev.TimerFired) -> None:
+        entry = self._ended(event.task_id)
+        if entry is None or entry.kind is Kind.MARKER:
+            return
+        assert entry.due is not None
+        if entry.fires != entry.due:
+            if self._starts_later or self.is_wanted(entry):
+                self._ready.append(
+                    Entry(
+                        Kind.TIMER,
+                        action=entry.action,
+                        core_id=entry.core_id,
+                        due=entry.due,
+                        again=True,
+                    )
+                )
+        elif entry.core_id >= 0:
+            self._feed([ev.TimerFired(at=event.at, task_id=entry.core_id, due=entry.due)])
+        elif self._starts_later:
+            self._begin()
+
+    # What the core asks for
+
+    def _settle(self) -> None:
+        """Put what the core asks for where it waits or is ready, until it asks for no more."""
+        while True:
+            asked = self._core.asked(self._seen)
+            self._seen = self._core.next_id
+            if not asked:
+                break
+            for action in asked:
+                self._ask(action)
+        self._fill_groups()
+        if self.outcome is not None:
+            self._wind_up()
+
+    def _ask(self, action: Action) -> None:
+        match action:
+            case ScheduleTask():
+                self._ask_activity(action)
+            case CreateTimer():
+                self._ready.append(
+                    Entry(Kind.TIMER, action=action, core_id=action.task_id, due=action.due)
+                )
+            case CreateSubOrchestration():
+                self._ask_child(action)
+            case SendEvent():
+                operation = operations.Send(
+                    action.instance_id, action.name, action.data, action.event_id
+                )
+                self._operate(operation, Purpose.SEND, action)
+            case CancelTimer() | RecordMarker() | TerminateChild() | CompleteOrchestration():
+                pass  # the core does not ask for these under an id
+            case _:
+                assert_never(action)
+
+    def _ask_activity(self, action: ScheduleTask) -> None:
+        definition = self._around.registry.activity(action.name)
+        foreign = definition is None or definition.fn is None
+        if foreign and not self._around.has_activity(action.name):
+            reason = f"activity {action.name!r} is another application's: no one here runs it"
+            failure = unstructured(ACTIVITY_ERROR, reason, action.name, action.attempt)
+            failed = ev.TaskFailed(at=self._now, task_id=action.task_id, failure=failure)
+            self._answer(action, failed)
+            return
+        call = envelope.Call(
+            instance_id=self._core.instance_id,
+            execution_id=self._core.execution_id,
+            task_id=action.task_id,
+            first_id=action.task_id if action.first_id is None else action.first_id,
+            attempt=action.attempt,
+            timeout=action.timeout,
+        )
+        payload = envelope.plain(action.input)
+        entry = Entry(
+            Kind.ACTIVITY,
+            name=action.name,
+            action=action,
+            core_id=action.task_id,
+            group=action.group,
+            text=action.input
+            if foreign
+            else envelope.written(msgspec.structs.replace(payload, call=call)),
+        )
+        if action.group is None:
+            self._ready.append(entry)
+        else:
+            self._held.setdefault(action.group, deque()).append(entry)
+
+    def _fill_groups(self) -> None:
+        """Give free places of bounded maps to their next items, in order of id."""
+        if self.outcome is not None:
+            return
+        for group, waiting in self._held.items():
+            while waiting:
+                action = waiting[0].action
+                assert isinstance(action, ScheduleTask) and action.bound is not None
+                if self._running.get(group, 0) >= action.bound:
+                    break
+                self._running[group] = self._running.get(group, 0) + 1
+                self._ready.append(waiting.popleft())
+
+    def _ask_child(self, action: CreateSubOrchestration) -> None:
+        if action.detached:
+            payload = self._payload(action)
+            operation = operations.StartDetached(action.instance_id, action.name, payload)
+            self._operate(operation, Purpose.START, action)
+            return
+        definition = self._around.registry.orchestration(action.name)
+        foreign = definition is None or definition.fn is None
+        if foreign and not self._around.has_orchestration(action.name):
+            reason = f"orchestration {action.name!r} is another application's: no one here runs it"
+            failure = unstructured(SUB_ORCHESTRATION_ERROR, reason, action.name)
+            self._answer(
+                action,
+                ev.SubOrchestrationInstanceFailed(
+                    at=self._now, task_id=action.task_id, failure=failure
+                ),
+            )
+        elif action.instance_id == child_id(self._core.execution_id, action.task_id):
+            self._ready.append(self._child(action, again=False))
+        else:
+            self._operate(operations.CheckId(action.instance_id), Purpose.CHECK, action)
+
+    def _child(self, action: CreateSubOrchestration, *, again: bool) -> Entry:
+        return Entry(
+            Kind.CHILD,
+            name=action.name,
+            action=action,
+            core_id=action.task_id,
+            instance_id=action.instance_id,
+            text=self._payload(action),
+            again=again,
+        )
+
+    def _payload(self, action: CreateSubOrchestration) -> Json:
+        """The input of a child or detached instance, with its version where it has one."""
+        definition = self._around.registry.orchestration(action.name, action.version)
+        if definition is None or definition.fn is None:
+            return action.input
+        version = definition.version if action.version is None else action.version
+        carrying = msgspec.structs.replace(envelope.plain(action.input), version=version)
+        return envelope.written(carrying, scalar=True)
+
+    def _refuse_child(self, action: CreateSubOrchestration) -> None:
+        message = f"instance id {action.instance_id!r} is in use by an unfinished instance"
+        failure = unstructured("InstanceExistsError", message, action.name)
+        failed = ev.SubOrchestrationInstanceFailed(
+            at=self._now, task_id=action.task_id, failure=failure
+        )
+        self._answer(action, failed)
+
+    def _answer(self, action: Action, answer: Event) -> None:
+        """Tell the core at once what comes of an ask that the host is never asked for."""
+        scheduled = scheduling_event(action, self._now)
+        assert scheduled is not None
+        self._feed([scheduled, answer])
+
+    def _operate(
+        self, operation: operations.Operation, purpose: Purpose, action: Action | None
+    ) -> None:
+        """Have the durable client do something, after what it does for the same target."""
+        entry = Entry(
+            Kind.CLIENT,
+            action=action,
+            core_id=getattr(action, "task_id", -1),
+            instance_id=operation.instance_id,
+            text=operations.operation_text(operation),
+            purpose=purpose,
+            again=action is None,
+        )
+        waiting = self._chains.get(operation.instance_id)
+        if waiting is None:
+            self._chains[operation.instance_id] = deque()
+            self._ready.append(entry)
+        else:
+            waiting.append(entry)
+
+    def _wind_up(self) -> None:
+        """The execution has ended: drop what never starts, and end its open children."""
+        self._held.clear()
+        kept = [e for e in self._ready if self._starts_after_the_end(e)]
+        self._ready.clear()
+        self._ready.extend(kept)
+        for waiting in self._chains.values():
+            left = [e for e in waiting if e.purpose is not Purpose.CHECK]
+            waiting.clear()
+            waiting.extend(left)
+        for entry in (*self._known.values(), *kept):
+            if (
+                entry.kind is Kind.CHILD
+                and not entry.finished
+                and entry.core_id not in self._ending
+                and self._core.is_open(entry.core_id)
+            ):
+                self._ending.add(entry.core_id)
+                operation = operations.TerminateTree(entry.instance_id, PARENT_ENDED)
+                self._operate(operation, Purpose.TERMINATE, None)
+
+    def _starts_after_the_end(self, entry: Entry) -> bool:
+        if entry.kind is Kind.TIMER or entry.purpose is Purpose.CHECK:
+            return False
+        if entry.again:
+            return entry.kind is Kind.CLIENT
+        if isinstance(self.outcome, Terminated):
+            return False
+        return self._core.is_asked(entry.core_id)
+
+    def _new_markers(self) -> list[Entry]:
+        """Markers that the core has just decided on."""
+        return [
+            Entry(Kind.MARKER, due=marker_due(action.name), fires=marker_due(action.name))
+            for action in self._core.take_actions()
+            if isinstance(action, RecordMarker)
+        ]
+
+    # What the host has recorded
+
+    def _match(self, event: Scheduling) -> None:
+        """Find out what a scheduling event of the host's stands for."""
+        while event.task_id > self._next_host_id and self._ready:
+            self._number(self._ready.popleft(), self._next_host_id)  # a rewind took its event away
+        if event.task_id in self._known:
+            return
+        entry = self._device(event) or self._asked_for(event)
+        entry.recorded = True
+        self._number(entry, event.task_id)
+        if isinstance(event, ev.TimerCreated):
+            entry.fires = event.due
+        action = entry.action
+        if action is None or not self._core.is_asked(entry.core_id):
+            return
+        if entry.purpose is Purpose.CHECK:
+            return  # the child itself is still to be asked for
+        scheduled = scheduling_event(action, event.at)
+        assert scheduled is not None
+        self._feed([scheduled])
+
+    def _number(self, entry: Entry, host_id: int) -> None:
+        entry.host_id = host_id
+        self._known[host_id] = entry
+        self._next_host_id = host_id + 1
+
+    def _device(self, event: Scheduling) -> Entry | None:
+        """The entry of a device that goes by its name or time, or that was asked for earlier."""
+        if isinstance(event, ev.TaskScheduled) and event.name == GATE:
+            self._gate = Entry(Kind.GATE, name=GATE)
+            return self._gate
+        if isinstance(event, ev.TimerCreated) and is_marker(event.due):
+            return Entry(Kind.MARKER, due=event.due, fires=event.due)
+        head = self._ready[0] if self._ready else None
+        if head is not None and self._fits(head, event):
+            return None
+        for entry in self._ready:
+            if entry.again and self._fits(entry, event):
+                self._ready.remove(entry)
+                return entry
+        return None
+
+    @staticmethod
+    def _fits(entry: Entry, event: Scheduling) -> bool:
+        match event:
+            case ev.TaskScheduled():
+                if event.name == CLIENT:
+                    return entry.kind is Kind.CLIENT
+                return entry.kind is Kind.ACTIVITY and entry.name == event.name
+            case ev.TimerCreated():
+                return entry.kind is Kind.TIMER
+            case ev.SubOrchestrationInstanceCreated():
+                return entry.kind is Kind.CHILD and entry.name == event.name
+            case ev.EventSent():
+                return False
+            case _:
+                assert_never(event)
+
+    def _asked_for(self, event: Scheduling) -> Entry:
+        """The entry at the head of the queue; where it does not fit, the core is told."""
+        if self._ready and self._fits(self._ready[0], event):
+            return self._ready.popleft()
+        head = self._ready.popleft() if self._ready else None
+        core_id = head.core_id if head is not None and head.core_id >= 0 else self._core.next_id
+        self._feed([msgspec.structs.replace(event, task_id=core_id)])
+        self._ready.clear()
+        return _stands_for(event)
+
+
+def _stands_for(event: Scheduling) -> Entry:
+    """An entry for something of the history that the code did not repeat."""
+    match event:
+        case ev.TaskScheduled():
+            return Entry(Kind.ACTIVITY, name=event.name)
+        case ev.TimerCreated():
+            return Entry(Kind.TIMER, due=event.due, fires=event.due)
+        case ev.SubOrchestrationInstanceCreated():
+            return Entry(Kind.CHILD, name=event.name, instance_id=event.instance_id)
+        case ev.EventSent():
+            return Entry(Kind.CLIENT, name=event.name)
+        case _:
+            assert_never(event)
+
+
+def _turns(history: Sequence[Event]) -> list[_Turn]:
+    """The history by turns; what comes before the first belongs to it."""
+    turns: list[_Turn] = []
+    before: list[Event] = []
+    for event in history:
+        if isinstance(event, ev.OrchestratorStarted):
+            turns.append(_Turn(event.at, before))
+            before = []
+        elif not turns:
+            before.append(event)
+        elif isinstance(event, _SCHEDULING):
+            turns[-1].scheduled.append(event)
+        else:
+            turns[-1].messages.append(event)
+    return turns

@@ -1,0 +1,20 @@
+"""The wires by which the Durable extension asks; each request says by itself which one it is on."""
+
+from __future__ import annotations
+
+from ostinato_azure.table import Surroundings
+
+
+def respond(request: str, around: Surroundings) -> str:
+    """Return the answer to an orchestration trigger's text, on the wire that it came by.
+
+    Raises:
+        OrchestrationFailedError: The orchestration failed, on the classic wire.
+    """
+    if request.lstrip().startswith("{"):
+        from ostinato_azure.classic import respond as respond_classic
+
+        return respond_classic(request, around)
+    from ostinato_azure.durabletask import respond as respond_protobuf
+
+    return respond_protobuf(request, around)
