@@ -323,5 +323,4 @@ def _action(entry: Entry, table: Table) -> dict[str, Any]:
 
 def _given(entry: Entry) -> Json:
     """An activity's input: ours as text in a JSON string, which no decoder of the SDK's opens."""
-    mine = entry.text.startswith('{"$ostinato"')
-    return _encode(entry.text).decode() if mine else entry.text
+    return _encode(entry.text).decode() if envelope.is_written(entry.text) else entry.text

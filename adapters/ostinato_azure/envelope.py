@@ -20,6 +20,9 @@ from ostinato.events import Json
 
 VERSION = 1
 
+NO_STATUS = msgspec.Raw(b"")
+"""In an envelope: no custom status."""
+
 
 class CarriedEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An external event that the generation before left unread."""
@@ -51,7 +54,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     event_id: str | None = None
     events: tuple[CarriedEvent, ...] = ()
     event_ids: tuple[str, ...] = ()
-    status: msgspec.Raw = msgspec.Raw(b"")
+    status: msgspec.Raw = NO_STATUS
     """The custom status of the generation before; empty where there was none."""
     call: Call | None = None
 
@@ -84,6 +87,11 @@ def written(envelope: Envelope, *, scalar: bool = False) -> Json:
     if alone and _KEY not in text and not (scalar and not text.startswith(_STRUCTURED)):
         return text
     return msgspec.json.encode(envelope).decode()
+
+
+def is_written(text: Json) -> bool:
+    """Whether `written` made an envelope of what became this text."""
+    return text.startswith("{" + _KEY)
 
 
 def doubled(text: Json) -> Json:

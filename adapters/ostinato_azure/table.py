@@ -199,7 +199,7 @@ class Table:
                 for e in outcome.events
             ),
             event_ids=outcome.event_ids,
-            status=msgspec.Raw((status or "").encode()),
+            status=envelope.NO_STATUS if status is None else msgspec.Raw(status.encode()),
         )
         return envelope.written(carrying, scalar=True)
 

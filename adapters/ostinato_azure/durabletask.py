@@ -1,0 +1,228 @@
+"""The Durable Task wire: base64 of protobuf, as the extension speaks it to apps that ask for it.
+
+Each answer holds new actions only, with their ids, and completion takes effect at once, whatever
+is open. So completion is held back until the last operation with the durable client is done.
+The host compares nothing with its history and says itself that an instance was terminated.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import durabletask.internal.orchestrator_service_pb2 as pb
+import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.wrappers_pb2 import StringValue
+
+from ostinato import events as ev
+from ostinato.actions import Completed, ContinuedAsNew, Failed, Outcome, Terminated
+from ostinato.events import Event, Json, Parent
+from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, Failure
+from ostinato_azure import envelope
+from ostinato_azure.entries import Entry, Kind
+from ostinato_azure.failures import PROPERTY, failure_from_details
+from ostinato_azure.names import CLIENT, GATE
+from ostinato_azure.table import Surroundings, Table
+
+
+def respond(request: str, around: Surroundings) -> str:
+    """Return the answer to the extension's request, both base64 of protobuf.
+
+    Raises:
+        ValueError: The text is no such request.
+    """
+    asked = pb.OrchestratorRequest.FromString(b64decode(request, validate=True))
+    table = Table(around)
+    events = (_event(host, asked) for host in (*asked.pastEvents, *asked.newEvents))
+    table.run([event for event in events if event is not None])
+    try:
+        answer = _answer(table, asked)
+    finally:
+        table.close()
+    return b64encode(answer.SerializeToString()).decode()
+
+
+# Requests
+
+
+def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
+    """An event of the host's as the core's, with the host's task ids."""
+    kind = host.WhichOneof("eventType")
+    body = getattr(host, kind)
+    at = _time(host.timestamp)
+    match kind:
+        case "taskCompleted":
+            return ev.TaskCompleted(
+                at=at, task_id=body.taskScheduledId, result=_result(_text(body, "result"))
+            )
+        case "taskScheduled":
+            return ev.TaskScheduled(at=at, task_id=host.eventId, name=body.name)
+        case "orchestratorStarted":
+            return ev.OrchestratorStarted(at=at)
+        case "taskFailed":
+            failure = _failure(body, ACTIVITY_ERROR)
+            return ev.TaskFailed(at=at, task_id=body.taskScheduledId, failure=failure)
+        case "executionStarted":
+            return _started(body, at, asked)
+        case "executionTerminated":
+            return ev.ExecutionTerminated(at=at, reason=_reason(_text(body, "input")))
+        case "subOrchestrationInstanceCreated":
+            return ev.SubOrchestrationInstanceCreated(
+                at=at, task_id=host.eventId, name=body.name, instance_id=body.instanceId
+            )
+        case "subOrchestrationInstanceCompleted":
+            return ev.SubOrchestrationInstanceCompleted(
+                at=at, task_id=body.taskScheduledId, result=_result(_text(body, "result"))
+            )
+        case "subOrchestrationInstanceFailed":
+            failure = _failure(body, SUB_ORCHESTRATION_ERROR)
+            return ev.SubOrchestrationInstanceFailed(
+                at=at, task_id=body.taskScheduledId, failure=failure
+            )
+        case "timerCreated":
+            return ev.TimerCreated(at=at, task_id=host.eventId, due=_time(body.fireAt))
+        case "timerFired":
+            return ev.TimerFired(at=at, task_id=body.timerId, due=_time(body.fireAt))
+        case "eventRaised":
+            return ev.EventRaised(at=at, name=body.name, data=_text(body, "input") or "null")
+        case "executionSuspended":
+            return ev.ExecutionSuspended(at=at, reason=_reason(_text(body, "input")))
+        case "executionResumed":
+            return ev.ExecutionResumed(at=at, reason=_reason(_text(body, "input")))
+        case _:
+            return None
+
+
+def _started(body: Any, at: datetime, asked: pb.OrchestratorRequest) -> ev.ExecutionStarted:
+    parent = body.parentInstance if body.HasField("parentInstance") else None
+    instance = body.orchestrationInstance
+    return ev.ExecutionStarted(
+        at=at,
+        instance_id=instance.instanceId or asked.instanceId,
+        execution_id=_text(instance, "executionId") or _text(asked, "executionId") or "",
+        name=body.name,
+        input=_text(body, "input") or "null",
+        version=_text(body, "version") or None,
+        parent=None
+        if parent is None
+        else Parent(
+            parent.orchestrationInstance.instanceId,
+            _text(parent.orchestrationInstance, "executionId") or "",
+            parent.taskScheduledId,
+        ),
+    )
+
+
+def _text(message: Any, name: str) -> str | None:
+    """An optional text of a message."""
+    return getattr(message, name).value if message.HasField(name) else None
+
+
+def _reason(text: str | None) -> str:
+    """A reason, which some hosts write as JSON."""
+    try:
+        found: Any = msgspec.json.decode(text or "null")
+    except msgspec.MsgspecError:
+        found = text
+    return found if isinstance(found, str) else text or ""
+
+
+def _result(text: str | None) -> Json:
+    return "null" if text is None else envelope.read_exact(text).text
+
+
+def _failure(body: Any, kind: str) -> Failure:
+    if not body.HasField("failureDetails"):
+        return failure_from_details(None, "it failed, and the host says no more", kind)
+    details = body.failureDetails
+    properties = {name: value.string_value for name, value in details.properties.items()}
+    return failure_from_details({"Properties": properties}, details.errorMessage, kind)
+
+
+def _time(stamp: Any) -> datetime:
+    return datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
+
+
+# Answers
+
+
+def _answer(table: Table, asked: pb.OrchestratorRequest) -> pb.OrchestratorResponse:
+    actions = list(_actions(table))
+    outcome = table.outcome
+    if outcome is not None and (isinstance(outcome, Terminated) or not table.is_draining):
+        actions.append(_completion(outcome, table))
+    status = table.custom_status
+    return pb.OrchestratorResponse(
+        instanceId=asked.instanceId,
+        actions=actions,
+        customStatus=None if status is None else StringValue(value=status),
+        completionToken=getattr(asked, "completionToken", ""),
+    )
+
+
+def _actions(table: Table) -> Iterator[pb.OrchestratorAction]:
+    """What the host has not recorded, by id."""
+    for entry in table.known:
+        if not entry.recorded:  # a rewind took its event away
+            yield _action(entry, entry.host_id, table)
+    for host_id, entry in enumerate(table.take_unrecorded(), table.next_host_id):
+        yield _action(entry, host_id, table)
+
+
+def _action(entry: Entry, host_id: int, table: Table) -> pb.OrchestratorAction:
+    match entry.kind:
+        case Kind.ACTIVITY | Kind.CLIENT | Kind.GATE:
+            mine = entry.kind is Kind.CLIENT or envelope.is_written(entry.text)
+            text = msgspec.json.encode(entry.text).decode() if mine else entry.text
+            name = {Kind.CLIENT: CLIENT, Kind.GATE: GATE}.get(entry.kind, entry.name)
+            task = pb.ScheduleTaskAction(name=name, input=StringValue(value=text))
+            return pb.OrchestratorAction(id=host_id, scheduleTask=task)
+        case Kind.CHILD:
+            child = pb.CreateSubOrchestrationAction(
+                instanceId=entry.instance_id,
+                name=entry.name,
+                input=StringValue(value=entry.text),
+            )
+            return pb.OrchestratorAction(id=host_id, createSubOrchestration=child)
+        case Kind.TIMER | Kind.MARKER:
+            assert entry.due is not None
+            fires = entry.due if entry.kind is Kind.MARKER else table.fires_at(entry.due)
+            stamp = Timestamp()
+            stamp.FromDatetime(fires)
+            return pb.OrchestratorAction(id=host_id, createTimer=pb.CreateTimerAction(fireAt=stamp))
+        case _:
+            assert_never(entry.kind)
+
+
+def _completion(outcome: Outcome, table: Table) -> pb.OrchestratorAction:
+    match outcome:
+        case Completed(output):
+            done = _complete(pb.ORCHESTRATION_STATUS_COMPLETED, output)
+        case ContinuedAsNew():
+            status = pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW
+            done = _complete(status, table.continuation(outcome))
+        case Terminated(reason):
+            text = msgspec.json.encode(reason).decode()
+            done = _complete(pb.ORCHESTRATION_STATUS_TERMINATED, text)
+        case Failed(failure):
+            details = pb.TaskFailureDetails(
+                errorType=failure.type,
+                errorMessage=failure.message,
+                stackTrace=StringValue(value=failure.traceback),
+            )
+            details.properties[PROPERTY].string_value = msgspec.json.encode(failure).decode()
+            done = pb.CompleteOrchestrationAction(
+                orchestrationStatus=pb.ORCHESTRATION_STATUS_FAILED, failureDetails=details
+            )
+        case _:
+            assert_never(outcome)
+    return pb.OrchestratorAction(id=-1, completeOrchestration=done)
+
+
+def _complete(status: Any, result: Json) -> pb.CompleteOrchestrationAction:
+    return pb.CompleteOrchestrationAction(
+        orchestrationStatus=status, result=StringValue(value=result)
+    )
