@@ -1,0 +1,201 @@
+"""Both wires on the stand-in of the extension: the cases of the conformance suite that need no
+client, and what is Azure's own: old instances, long timers, foreign text, changes of wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+import ostinato as ost
+from tests.azure.wire_stand import WireStand, output
+from tests.conformance.cases import CASES
+from tests.conformance.model import Case
+from tests.conformance.world import VARIABLE, World
+
+Stands = Callable[[ost.App], WireStand]
+WIRES = ("classic", "durabletask")
+
+NEEDS_CLIENT = {
+    "a child may not have its parent's id",
+    "an event may be sent to a child and answered to the parent",
+    "an instance may send itself an event",
+}
+"""They are performed by the durable client."""
+
+RUNNABLE = [
+    case
+    for case in CASES
+    if not case.script and case.start_at is None and case.name not in NEEDS_CLIENT
+]
+
+
+@pytest.fixture(params=WIRES)
+def stand(request: pytest.FixtureRequest) -> Iterator[Stands]:
+    """Makes a stand for an application, on each wire in turn."""
+    with ExitStack() as stack:
+
+        def make(app: ost.App) -> WireStand:
+            made = WireStand(app, grpc=request.param == "durabletask")
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.close()
+
+
+def by_name(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", RUNNABLE, ids=by_name)
+def test_case_of_the_conformance_suite(
+    case: Case, stand: Stands, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, world.url(uuid4().hex))
+    host = stand(case.app)
+    instance_id = host.start(case.orchestration, case.input, version=case.version)
+    expected = case.expected
+    state = host.finish(instance_id) if expected.status.is_finished else host.state(instance_id)
+    assert state.status.name == expected.status
+    if expected.status == "Completed":
+        assert output(state) == expected.output
+    elif expected.failure_type is not None:
+        assert expected.failure_type in (state.output or "")
+
+
+def day_of_timers(ctx: ost.OrchestrationContext):
+    """Wait for an event, then set a short, a long and a cancelled timer."""
+    yield ctx.wait_for_external_event("go")
+    began = ctx.current_utc_datetime
+    hour = ctx.create_timer(timedelta(hours=1))
+    month = ctx.create_timer(timedelta(days=30))
+    never = ctx.create_timer(timedelta(days=20))
+    never.cancel()
+    yield hour
+    after_hour = ctx.current_utc_datetime - began
+    yield month
+    return [after_hour.total_seconds(), (ctx.current_utc_datetime - began).total_seconds()]
+
+
+def application(*orchestrators: Any) -> ost.App:
+    app = ost.App("wires")
+    for orchestrator in orchestrators:
+        app.orchestration(orchestrator)
+    return app
+
+
+def test_timers_of_an_old_instance_fire_when_they_are_due_and_none_early(stand: Stands) -> None:
+    host = stand(application(day_of_timers))
+    instance_id = host.start("day_of_timers")
+    host.settle()
+    host.advance(timedelta(days=10))
+    host.raise_event(instance_id, "go", "null")
+    host.settle()
+    host.advance(timedelta(minutes=59))
+    assert not host.state(instance_id).status.finished
+    assert output(host.finish(instance_id)) == [3600.0, 30 * 86400.0]
+
+
+def gather(ctx: ost.OrchestrationContext, read: list[Any]):
+    """Read one event a generation, until there are five."""
+    if len(read) == 5:
+        return read
+    event = yield ctx.wait_for_external_event("e")
+    ctx.continue_as_new([*read, event])
+
+
+def test_events_read_and_unread_come_over_a_continue_as_new_exactly_once(stand: Stands) -> None:
+    host = stand(application(gather))
+    instance_id = host.start("gather", [])
+    host.settle()
+    for number in range(5):
+        host.raise_event(instance_id, "e", str(number))
+    assert output(host.finish(instance_id)) == [0, 1, 2, 3, 4]
+
+
+def repeat(ctx: ost.OrchestrationContext, value: Any):
+    """Give back the input and the event."""
+    event = yield ctx.wait_for_external_event("e")
+    return [value, event]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[1, 2]", [1, 2]),
+        ("5", 5),
+        ('"words"', "words"),
+        ('{"a": 1}', {"a": 1}),
+        ('"{\\"a\\": 1}"', {"a": 1}),  # as the SDK writes it
+        ('"{no json"', "{no json"),
+        ("null", None),
+        (None, None),
+    ],
+)
+def test_input_and_events_from_webhook_and_sdk_are_read_alike(
+    text: str | None, value: object, stand: Stands
+) -> None:
+    host = stand(application(repeat))
+    instance_id = host.start_raw("repeat", text)
+    host.settle()
+    host.raise_event(instance_id, "e", text or "null")
+    assert output(host.finish(instance_id)) == [value, value]
+
+
+@pytest.mark.parametrize(("first", "second"), [(False, True), (True, False)])
+def test_an_instance_begun_on_one_wire_goes_on_on_the_other(first: bool, second: bool) -> None:
+    app = application(day_of_timers)
+    host = WireStand(app, grpc=first)
+    try:
+        instance_id = host.start("day_of_timers")
+        host.settle()
+        host.advance(timedelta(days=10))
+        host.raise_event(instance_id, "go", "null")
+        host.settle()
+        host.deploy(app, grpc=second)
+        assert output(host.finish(instance_id)) == [3600.0, 30 * 86400.0]
+    finally:
+        host.close()
+
+
+def changing(ctx: ost.OrchestrationContext):
+    """Call the one activity that the deployment calls, then wait."""
+    yield ctx.call_activity("first")
+    yield ctx.wait_for_external_event("e")
+
+
+def changed(ctx: ost.OrchestrationContext):
+    """As `changing`, but for the activity."""
+    yield ctx.call_activity("other")
+    yield ctx.wait_for_external_event("e")
+
+
+def deployment(orchestrator: Any) -> ost.App:
+    app = ost.App("deployment")
+    for name in ("first", "other"):
+        app.activity(name=name)(lambda: None)
+    app.orchestration(name="changing")(orchestrator)
+    return app
+
+
+def test_changed_code_fails_the_instance_and_names_what_differs(stand: Stands) -> None:
+    host = stand(deployment(changing))
+    instance_id = host.start("changing")
+    host.settle()
+    host.deploy(deployment(changed))
+    host.raise_event(instance_id, "e", "null")
+    state = host.finish(instance_id)
+    assert state.status.name == "Failed"
+    for part in ("NonDeterminismError", "'first'", "'other'"):
+        assert part in (state.output or "")

@@ -1,0 +1,93 @@
+"""An application on the stand-in of the Durable extension, without the HTTP around it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+import ostinato as ost
+import ostinato_azure
+from ostinato.codec import encode
+from ostinato.testing import ManualClock
+from ostinato.testing.azure.hub import TaskHub
+from ostinato.testing.azure.instance import InstanceState
+from ostinato.testing.azure.worker_bindings import ClientBindings
+from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato.testing.azure.worker_durable import DurableFunctions
+from ostinato_azure import envelope
+from tests.conformance.harness import EPOCH
+
+PATIENCE = 30.0
+"""Seconds after which a hub that still moves is taken to be stuck."""
+
+
+class WireStand:
+    """A task hub with an application's functions, called in this process.
+
+    Args:
+        app: The application.
+        grpc: Whether the extension speaks protobuf.
+    """
+
+    def __init__(self, app: ost.App, *, grpc: bool) -> None:
+        self.clock = ManualClock(EPOCH)
+        self._grpc = grpc
+        self._hub = TaskHub(self._functions(app), clock=self.clock)
+
+    def _functions(self, app: ost.App) -> DurableFunctions:
+        worker = DirectWorker(ostinato_azure.function_app(app, grpc=self._grpc))
+        return DurableFunctions(worker, ClientBindings(lambda binding: "{}"))
+
+    def deploy(self, app: ost.App, *, grpc: bool | None = None) -> None:
+        """Replace the application, and the wire where one is given."""
+        self._grpc = self._grpc if grpc is None else grpc
+        self._hub.deploy(self._functions(app))
+
+    def start(self, name: str, value: Any = None, *, version: str | None = None) -> str:
+        """Start an instance as the client does."""
+        payload = msgspec.structs.replace(envelope.plain(encode(value, "input")), version=version)
+        return self.start_raw(name, envelope.doubled(envelope.written(payload)))
+
+    def start_raw(self, name: str, text: str | None) -> str:
+        """Start an instance with the text of an input as it is."""
+        return self._hub.start(name, text)
+
+    def raise_event(self, instance_id: str, name: str, text: str) -> None:
+        """Raise an event with the text of its data as it is."""
+        self._hub.raise_event(instance_id, name, text)
+
+    def settle(self) -> None:
+        """Wait until nothing moves without time or a message."""
+        self._hub.settle(PATIENCE)
+
+    def advance(self, delta: timedelta) -> None:
+        """Let time pass, then let the hub settle."""
+        self.clock.advance(delta)
+        self.settle()
+
+    def state(self, instance_id: str) -> InstanceState:
+        """The instance when nothing moves."""
+        self.settle()
+        return self._hub.get(instance_id)
+
+    def finish(self, instance_id: str) -> InstanceState:
+        """Go from timer to timer until the instance ends."""
+        for _ in range(500):
+            state = self.state(instance_id)
+            due = self._hub.next_due()
+            if state.status.finished:
+                return state
+            assert due is not None, f"it has not ended and nothing is due: {state}"
+            self.clock.advance_to(due)
+        raise AssertionError(f"it has not ended: {instance_id}")
+
+    def close(self) -> None:
+        self._hub.close()
+
+
+def output(state: InstanceState) -> Any:
+    """What a completed instance returned."""
+    assert state.status.name == "Completed", state
+    return None if state.output is None else msgspec.json.decode(state.output)
