@@ -6,6 +6,7 @@ the text that people see too, behind a mark.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,12 +25,14 @@ _read = msgspec.json.Decoder(Failure).decode
 def summary(failure: Failure) -> str:
     """The failure in one line that holds nothing the extension looks for."""
     line = " ".join(f"{failure.type}: {failure.message}".split()).replace("$OutOfProcData$", "")
+    line = line.replace("$ostinato{", "$ostinato {")
     return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
 
 
 def failure_text(failure: Failure) -> str:
     """The failure in one line, and all of it behind the mark."""
-    return f"{summary(failure)} $ostinato{msgspec.json.encode(failure).decode()}"
+    written = msgspec.json.encode(failure).decode().replace("$", "\\u0024")  # the mark stands once
+    return f"{summary(failure)} $ostinato{written}"
 
 
 def failure_details(failure: Failure) -> dict[str, Any]:
@@ -53,7 +56,8 @@ def failure_from_text(
     if at >= 0:
         found = text[at + len(_MARK) - 1 :]
         try:
-            return _read(found[: found.rindex("}") + 1])
+            _, end = json.JSONDecoder().raw_decode(found)  # a host may have put more behind it
+            return _read(found[:end])
         except (msgspec.MsgspecError, ValueError):
             pass  # cut off on its way
     return unstructured(kind, text, name, attempt)
@@ -68,10 +72,14 @@ def failure_from_details(
 ) -> Failure:
     """Return the failure in structured details or, where they are not ours, in the reason."""
     properties: Any = (details or {}).get("Properties")
-    written: Any = properties.get(PROPERTY) if isinstance(properties, dict) else None
+    written: Any = None if not isinstance(properties, dict) else _in(properties, PROPERTY)
     if isinstance(written, str):
         try:
             return _read(written)
         except msgspec.MsgspecError:
             pass
     return failure_from_text(reason, kind, name, attempt)
+
+
+def _in(properties: Any, name: str) -> Any:
+    return properties.get(name)

@@ -67,14 +67,11 @@ class Functions:
             settings["durableRequiresGrpc"] = True
         chosen = function_name(wanted, self._taken)
         self._taken.append(chosen)
-        bound: Any = self._target.generic_trigger(arg_name=argument, type=kind, **settings)(
-            _fresh(fn)
-        )
+        target: Any = self._target  # its own annotations leave the bindings' settings open
+        bound = target.generic_trigger(arg_name=argument, type=kind, **settings)(_fresh(fn))
         if fn == self._operate:
-            bound = self._target.generic_input_binding(arg_name="client", type="durableClient")(
-                bound
-            )
-        self._target.function_name(chosen)(bound)
+            bound = target.generic_input_binding(arg_name="client", type="durableClient")(bound)
+        target.function_name(chosen)(bound)
 
     def _orchestrate(self, context: Any) -> str:
         from ostinato_azure.wires import respond

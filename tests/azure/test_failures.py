@@ -1,0 +1,46 @@
+"""Failures as text: all of them comes back, whatever stands around it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ostinato.failures import Failure, failure_of
+from ostinato_azure.failures import (
+    failure_details,
+    failure_from_details,
+    failure_from_text,
+    failure_text,
+    summary,
+)
+
+
+def failure(message: str) -> Failure:
+    try:
+        raise ValueError(message)
+    except ValueError as error:
+        return failure_of(error, task="t", attempt=2)
+
+
+@pytest.mark.parametrize("message", ["plain", "two\nlines\nStack: x", "}{ $ostinato{", "é" * 500])
+def test_a_failure_crosses_as_one_line_of_text(message: str) -> None:
+    one = failure(message)
+    text = failure_text(one)
+    assert "\n" not in text
+    assert failure_from_text(f"Activity function 'x' failed:  Error: {text}", "k") == one
+    assert failure_from_text(f"(Result: Failure {text} and } more)", "k") == one
+
+
+def test_a_failure_crosses_in_structured_details() -> None:
+    one = failure("m")
+    assert failure_from_details(failure_details(one), "reason", "k") == one
+
+
+@pytest.mark.parametrize("text", ["reason", 'cut $ostinato{"type": "V', " $ostinato{}", None])
+def test_what_carries_none_of_our_structure_is_of_the_given_kind(text: str | None) -> None:
+    found = failure_from_details({"Properties": None}, text, "ActivityError", "x", 3)
+    assert (found.type, found.task, found.attempt) == ("ActivityError", "x", 3)
+    assert found.message == (text or "")
+
+
+def test_the_line_for_people_holds_nothing_that_the_extension_looks_for() -> None:
+    assert "$OutOfProcData$" not in summary(failure("a $OutOfProcData$:{} b"))
