@@ -27,7 +27,7 @@ def test_a_failure_crosses_as_one_line_of_text(message: str) -> None:
     text = failure_text(one)
     assert "\n" not in text
     assert failure_from_text(f"Activity function 'x' failed:  Error: {text}", "k") == one
-    assert failure_from_text(f"(Result: Failure {text} and } more)", "k") == one
+    assert failure_from_text(f"(Result: Failure {text} and }} more)", "k") == one
 
 
 def test_a_failure_crosses_in_structured_details() -> None:
