@@ -96,7 +96,11 @@ class Functions:
         from ostinato_azure.client import AzureClient
         from ostinato_azure.client_activity import perform as operate
 
-        return operate(payload, AzureClient.from_binding(client, app=self._app))
+        connected = AzureClient.from_binding(client, app=self._app)
+        try:
+            return operate(payload, connected)
+        finally:
+            connected.close()
 
     def _is_others(self, kind: str, known_as: str, name: str) -> bool:
         """Whether the function app has a function for this name that is not ours."""
