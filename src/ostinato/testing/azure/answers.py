@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from ostinato.testing.azure.event_json import failure_from
 from ostinato.testing.azure.events import FailureDetails
@@ -73,13 +73,14 @@ def answer_of_failure(failed: FunctionFailed) -> Answer:
 
 def _answer(text: str, *, raised: bool) -> Answer:
     try:
-        fields = json.loads(text)
+        loaded: Any = json.loads(text)
     except ValueError:
         raise BadAnswer("Out of proc orchestrators must return a valid JSON schema") from None
-    if not isinstance(fields, dict):
+    if not isinstance(loaded, dict):
         raise BadAnswer(
             "The data returned by the out-of-process function execution was not valid json."
         )
+    fields = cast(Mapping[str, Any], loaded)
     schema = fields.get("schemaVersion") or 0
     return Answer(
         actions=fields.get("actions") or [[]],

@@ -6,7 +6,8 @@ event, so an event is rendered once, as the text before that value and the text 
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from collections.abc import Mapping
+from typing import Any, assert_never, cast
 
 from ostinato.testing.azure.dotnet import json_text, time_text
 from ostinato.testing.azure.events import (
@@ -165,7 +166,8 @@ def failure_from(fields: Any) -> FailureDetails | None:
     """The failure that a ``failureDetails`` object describes, names in any case; else None."""
     if not isinstance(fields, dict):
         return None
-    given: dict[str, Any] = {str(name).lower(): value for name, value in fields.items()}
+    named = cast(Mapping[str, Any], fields)
+    given = {name.lower(): value for name, value in named.items()}
     properties = given.get("properties")
     return FailureDetails(
         error_type=str(given.get("errortype") or "None"),
@@ -173,7 +175,7 @@ def failure_from(fields: Any) -> FailureDetails | None:
         stack_trace=given.get("stacktrace"),
         inner=failure_from(given.get("innerfailure")),
         non_retriable=given.get("isnonretriable") is True,
-        properties=properties if isinstance(properties, dict) else None,
+        properties=cast(Mapping[str, Any], properties) if isinstance(properties, dict) else None,
     )
 
 
