@@ -143,7 +143,7 @@ def _event(host: _HostEvent) -> Event | None:
         case 0:
             return _started(host, at)
         case 3:
-            return ev.ExecutionTerminated(at=at, reason=host.input or "")
+            return ev.ExecutionTerminated(at=at, reason=host.input or "", cascade=False)
         case 7:
             return ev.SubOrchestrationInstanceCreated(
                 at=at, task_id=host.event_id, name=host.name, instance_id=host.instance_id

@@ -29,6 +29,7 @@ from ostinato.errors import (
 )
 from ostinato.events import Event, Parent
 from ostinato.ids import validate_instance_id
+from ostinato.replay import PARENT_ENDED
 from ostinato_azure import envelope
 from ostinato_azure.client_history import children_of, failure_in, history_of, names_of_failures
 from ostinato_azure.webhook import PATH, Answer, Webhook
@@ -257,7 +258,7 @@ class AzureClient:
         for child in children:
             if self._find(child) is not None:
                 try:
-                    self.terminate(child, why)
+                    self.terminate(child, PARENT_ENDED)
                 except InstanceFinishedError:
                     continue
 

@@ -68,7 +68,8 @@ def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
         case "executionStarted":
             return _started(body, at, asked)
         case "executionTerminated":
-            return ev.ExecutionTerminated(at=at, reason=_reason(_text(body, "input")))
+            reason = _reason(_text(body, "input"))
+            return ev.ExecutionTerminated(at=at, reason=reason, cascade=False)
         case "subOrchestrationInstanceCreated":
             return ev.SubOrchestrationInstanceCreated(
                 at=at, task_id=host.eventId, name=body.name, instance_id=body.instanceId

@@ -230,6 +230,10 @@ class Table:
 
     def _feed(self, events: list[Event]) -> None:
         self.transcript += events
+        self._tell(events)
+
+    def _tell(self, events: list[Event]) -> None:
+        """Give the core events that the transcript has already."""
         if self._live:
             for event in events:
                 self._core.apply(event)
@@ -409,6 +413,9 @@ class Table:
             if not asked:
                 break
             for action in asked:
+                scheduled = scheduling_event(action, self._now)
+                assert scheduled is not None
+                self.transcript.append(scheduled)  # in the turn that asked, whatever it waits for
                 self._ask(action)
         self._fill_groups()
         if self.outcome is not None:
@@ -534,7 +541,8 @@ class Table:
         """Tell the core at once what comes of an ask that the host is never asked for."""
         scheduled = scheduling_event(action, self._now)
         assert scheduled is not None
-        self._feed([scheduled, answer])
+        self._tell([scheduled])
+        self._feed([answer])
 
     def _operate(
         self, operation: operations.Operation, purpose: Purpose, action: Action | None
@@ -614,7 +622,7 @@ class Table:
             return  # the child itself is still to be asked for
         scheduled = scheduling_event(action, event.at)
         assert scheduled is not None
-        self._feed([scheduled])
+        self._tell([scheduled])
 
     def _number(self, entry: Entry, host_id: int) -> None:
         entry.host_id = host_id

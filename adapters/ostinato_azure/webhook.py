@@ -46,7 +46,8 @@ class Webhook:
 
         self._base = base.rstrip("/")
         self._query = dict(query)
-        self._http = httpx.Client(timeout=_TIMEOUT)
+        # Certificates take long to load, and loopback has none.
+        self._http = httpx.Client(timeout=_TIMEOUT, verify=self._base.startswith("https:"))
 
     def __repr__(self) -> str:
         return f"Webhook({self._base!r})"

@@ -11,6 +11,7 @@ import pytest
 from ostinato.local.memory import MemoryStore
 from ostinato.local.sqlite import SqliteStore
 
+from .azure_host import AzureHost
 from .hosts import EmbeddedHost
 from .world import VARIABLE, Room, World
 
@@ -59,7 +60,23 @@ def evicting(tmp_path: Path) -> Iterator[EmbeddedHost]:
     host.close()
 
 
-HOSTS = ("memory", "sqlite", "evicting")
+@pytest.fixture
+def azure() -> Iterator[AzureHost]:
+    """A function app on the stand-in of Azure's hosts, on the classic wire."""
+    host = AzureHost(grpc=False)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def azure_grpc() -> Iterator[AzureHost]:
+    """A function app on the stand-in of Azure's hosts, on the Durable Task wire."""
+    host = AzureHost(grpc=True)
+    yield host
+    host.close()
+
+
+HOSTS = ("memory", "sqlite", "evicting", "azure", "azure_grpc")
 
 
 @pytest.fixture(params=HOSTS)

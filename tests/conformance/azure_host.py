@@ -1,0 +1,116 @@
+"""Azure's host under the suite's port: the function app on the stand-in of its hosts, called in
+this process, with its management API over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import ostinato as ost
+import ostinato_azure
+from ostinato.client import Client, InstanceStatus
+from ostinato.events import Event
+from ostinato.testing import ManualClock
+from ostinato.testing.azure.functions_host import FunctionsHost
+from ostinato.testing.azure.history import History, request_text
+from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato_azure.classic import read_history
+from ostinato_azure.client import AzureClient
+from ostinato_azure.functions import Functions
+
+from .harness import EPOCH
+from .hosts import FINISHES_IN, SETTLES_IN
+
+REFUSES = {
+    "failures that were handled stay handled",
+    "of a fan-out only what failed runs again",
+    "of a retried activity only the last attempt is made again",
+    "timers and events of before still count after a rewind",
+}
+"""Cases whose rewind the client refuses: Azure's own would take handled failures out of history."""
+
+DIFFERS = {
+    ("azure", "a start at a later time is pending until then"): "Running",
+    ("azure_grpc", "a start at a later time is pending until then"): "Running",
+    ("azure_grpc", "a terminated child fails its task with the reason"): "the host says no more",
+}
+"""Where Azure cannot say what other hosts say, and what it then says: an instance whose start is
+put off runs as far as Azure knows, and the reason of a terminated child is in no details."""
+
+
+class AzureHost:
+    """A function app on the stand-in of the Functions host.
+
+    Args:
+        grpc: Whether the app asks the extension for protobuf.
+    """
+
+    def __init__(self, *, grpc: bool) -> None:
+        self._grpc = grpc
+        self._clock = ManualClock(EPOCH)
+        self._host: FunctionsHost | None = None
+        self._client: _Client | None = None
+
+    @property
+    def client(self) -> Client:
+        assert self._client is not None, "deploy an application first"
+        return self._client
+
+    def deploy(self, app: ost.App) -> None:
+        """Run ``app``'s functions from now on."""
+        worker = DirectWorker(ostinato_azure.function_app(app, grpc=self._grpc))
+        if self._host is None:
+            self._host = FunctionsHost(worker, clock=self._clock)
+        else:
+            self._host.deploy(worker)
+        if self._client is not None:
+            self._client.close()
+        self._client = _Client(self._host, app)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        if self._host is not None:
+            self._host.close()
+
+    def advance(self, delta: timedelta) -> None:
+        """Let time pass."""
+        self._clock.advance(delta)
+
+    def settle(self) -> None:
+        """Wait until nothing can move without time or a message."""
+        assert self._host is not None
+        self._host.hub.settle(SETTLES_IN)
+
+    def finish(self, instance_id: str) -> InstanceStatus:
+        """Go from timer to timer until the instance ends."""
+        assert self._host is not None
+        for _ in range(FINISHES_IN):
+            self.settle()
+            status = self.client.get_status(instance_id)
+            if status.runtime_status.is_finished:
+                return status
+            due = self._host.hub.next_due()
+            if due is None:
+                raise AssertionError(f"it has not ended and nothing is due: {status}")
+            self._clock.advance_to(due)
+        raise AssertionError(f"it has not ended after {FINISHES_IN} timers: {instance_id}")
+
+
+class _Client(AzureClient):
+    """The client, with whole histories: as the extension's requests have them, and not its API."""
+
+    def __init__(self, host: FunctionsHost, app: ost.App) -> None:
+        super().__init__(host.url, app=app)
+        self._hub = host.hub
+        self._around = Functions(app, ostinato_azure.function_app(app), grpc=False).around
+
+    def get_history(self, instance_id: str) -> Sequence[Event]:
+        self.get_status(instance_id)
+        options = self._hub.options
+        request = request_text(
+            History(self._hub.get(instance_id).history),
+            long_timer_interval=options.long_timer_interval,
+            maximum_short_timer=options.maximum_short_timer,
+        )
+        return read_history(request, self._around)
