@@ -70,6 +70,7 @@ class _HostEvent(msgspec.Struct, rename="pascal"):
     fire_at: str = ""
     result: str | None = None
     reason: str | None = None
+    data: str | None = None
     failure_details: dict[str, Any] | None = None
 
 
@@ -163,6 +164,8 @@ def _event(host: _HostEvent) -> Event | None:
             return ev.TimerFired(at=at, task_id=host.timer_id, due=_time(host.fire_at))
         case 15:
             return ev.EventRaised(at=at, name=host.name, data=host.input or "null")
+        case 17 if not (host.data or "").startswith("Rewound:"):  # marks of what is gone
+            return ev.ExecutionRewound(at=at)
         case 19:
             return ev.ExecutionSuspended(at=at, reason=host.reason or host.input or "")
         case 20:
@@ -315,7 +318,7 @@ def _action(entry: Entry, table: Table) -> dict[str, Any]:
             return {
                 "actionType": 5,
                 "fireAt": entry.fires.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-                "isCanceled": not entry.finished and not table.is_wanted(entry),
+                "isCanceled": entry.replaced or (not entry.finished and not table.is_wanted(entry)),
             }
         case Kind.GATE:
             return _GATE

@@ -89,6 +89,10 @@ def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
             return ev.TimerFired(at=at, task_id=body.timerId, due=_time(body.fireAt))
         case "eventRaised":
             return ev.EventRaised(at=at, name=body.name, data=_text(body, "input") or "null")
+        case "executionRewound":
+            return ev.ExecutionRewound(at=at)
+        case "genericEvent" if not (_text(body, "data") or "").startswith("Rewound:"):
+            return ev.ExecutionRewound(at=at)
         case "executionSuspended":
             return ev.ExecutionSuspended(at=at, reason=_reason(_text(body, "input")))
         case "executionResumed":

@@ -58,6 +58,8 @@ class Entry:
     """What it is given: the payload of an activity or child, or an operation."""
     purpose: Purpose | None = None
     group: int | None = None
+    replaced: bool = False
+    """Of a timer: whether the instance's end cancelled it, and a rewind set it anew."""
     again: bool = False
     """Whether it goes on with something that the core asked for earlier."""
     tries: int = 0

@@ -265,8 +265,10 @@ class Table:
                 )
             case ev.ExecutionSuspended() | ev.ExecutionResumed() | ev.ExecutionTerminated():
                 self._hand_over(event)
+            case ev.ExecutionRewound():
+                self._set_timers_anew()
             case _:
-                pass  # marks of the host's own, e.g. of a rewind
+                pass  # marks of the host's own
 
     def _hand_over(self, event: Event) -> None:
         if self._starts_later:
@@ -402,6 +404,20 @@ class Table:
             self._feed([ev.TimerFired(at=event.at, task_id=entry.core_id, due=entry.due)])
         elif self._starts_later:
             self._begin()
+
+    def _set_timers_anew(self) -> None:
+        """The end of an instance cancelled its open timers, which a rewind does not bring back."""
+        for entry in list(self._known.values()):
+            if entry.kind is Kind.TIMER and not entry.finished and self.is_wanted(entry):
+                entry.finished = entry.replaced = True
+                again = Entry(
+                    Kind.TIMER,
+                    action=entry.action,
+                    core_id=entry.core_id,
+                    due=entry.due,
+                    again=True,
+                )
+                self._ready.append(again)
 
     # What the core asks for
 

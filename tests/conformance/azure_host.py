@@ -25,7 +25,6 @@ REFUSES = {
     "failures that were handled stay handled",
     "of a fan-out only what failed runs again",
     "of a retried activity only the last attempt is made again",
-    "timers and events of before still count after a rewind",
 }
 """Cases whose rewind the client refuses: Azure's own would take handled failures out of history."""
 
