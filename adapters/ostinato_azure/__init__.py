@@ -13,8 +13,8 @@ __all__ = ["function_app"]
 
 
 def function_app(
-    app: App, *, functions: func.FunctionApp | None = None, grpc: bool = False
-) -> func.FunctionApp:
+    app: App, *, functions: func.FunctionRegister | None = None, grpc: bool = False
+) -> func.FunctionRegister:
     """Return the function app that runs an application on Azure Durable Functions.
 
     Args:

@@ -32,12 +32,12 @@ class Functions:
         grpc: Whether to ask the extension for the Durable Task protocol.
     """
 
-    def __init__(self, app: App, target: func.FunctionApp, *, grpc: bool) -> None:
+    def __init__(self, app: App, target: func.FunctionRegister, *, grpc: bool) -> None:
         self._app = app
         self._target = target
         self._grpc = grpc
         self._taken: list[str] = []
-        self._others: dict[str, set[str]] | None = None
+        self._indexed: dict[str, dict[str, Any]] = {}
         self.around = Surroundings(
             registry=app.registry,
             has_activity=lambda name: self._is_others("activityTrigger", "activity", name),
@@ -48,6 +48,7 @@ class Functions:
 
     def register(self) -> None:
         """Register everything."""
+        self._note_when_indexed()
         registry = self._app.registry
         for name in dict.fromkeys(d.name for d in registry.orchestrations() if d.fn is not None):
             self._trigger(name, self._orchestrate, "context", "orchestrationTrigger", name)
@@ -104,15 +105,24 @@ class Functions:
 
     def _is_others(self, kind: str, known_as: str, name: str) -> bool:
         """Whether the function app has a function for this name that is not ours."""
-        if self._others is None:
-            found: dict[str, set[str]] = {}
-            for function in self._target.get_functions():
-                listed: Any = function
-                trigger: dict[str, Any] = listed.get_trigger().get_dict_repr()
-                names = found.setdefault(trigger["type"], set())
-                names.add(str(trigger.get(known_as) or listed.get_function_name()))
-            self._others = found
-        return name in self._others.get(kind, set())
+        return any(
+            trigger["type"] == kind and (trigger.get(known_as) or function) == name
+            for function, trigger in self._indexed.items()
+        )
+
+    def _note_when_indexed(self) -> None:
+        """Keep what the worker finds in the function app: it can be asked for only once."""
+        find = self._target.get_functions
+
+        def get_functions() -> list[Any]:
+            found: list[Any] = find()
+            for function in found:
+                trigger = function.get_trigger()
+                if trigger is not None:
+                    self._indexed[function.get_function_name()] = trigger.get_dict_repr()
+            return found
+
+        vars(self._target)["get_functions"] = get_functions
 
 
 def _pass(payload: Any) -> None:

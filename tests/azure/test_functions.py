@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import azure.durable_functions as df
+import azure.durable_functions as df  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 
 import function_app

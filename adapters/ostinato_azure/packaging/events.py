@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from azure.functions import FunctionApp
+from azure.functions import FunctionRegister
 
 from ostinato_azure.packaging import site, storage
 from ostinato_azure.packaging.arm import Json, parameter, resource_id, template
@@ -32,7 +32,7 @@ class BlobFunction(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Container and pattern: ``incoming/{name}``."""
 
 
-def blob_functions(app: FunctionApp) -> list[BlobFunction]:
+def blob_functions(app: FunctionRegister) -> list[BlobFunction]:
     """Return the functions with a blob trigger of what the worker indexes, sorted."""
     found: list[BlobFunction] = []
     for function in app.get_functions():
