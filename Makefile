@@ -32,8 +32,8 @@ node_modules/.stamp: package-lock.json
 
 test: .venv/.dev node_modules/.stamp
 	@.ci/set-up-durable2
-	$(PYTHON) -m pytest $(PYTEST)
-	@.ci/test-other $(PYTEST)
+	$(PYTHON) -m pytest -n 2 $(PYTEST)
+	@.ci/test-other -n 2 $(PYTEST)
 
 style: .venv/.dev
 	$(PYTHON) -m ruff check .
