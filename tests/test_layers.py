@@ -54,6 +54,8 @@ LAYERS = """
     testing.azure.http_activity testing.azure.instance testing.azure.event_protobuf
     testing.azure.activity_work testing.azure.entities testing.azure.passthrough
     testing.azure.timers testing.azure.wire
+    testing.azure.pool testing.azure.post
+    testing.azure.dispatcher
     testing.azure.hub
     testing.azure.worker_bindings testing.azure.worker_child testing.azure.worker_direct
     testing.azure.binding_expressions testing.azure.host_settings testing.azure.ncrontab

@@ -9,10 +9,14 @@ one that it came in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
+
+import msgspec
 
 from ostinato.app import App
 from ostinato.definitions import ActivityDefinition
+from ostinato.errors import CodecError
+from ostinato.triggers import Blob, Http, Queue, Schedule, Trigger
 from ostinato_azure.activity import perform, perform_async
 from ostinato_azure.names import CLIENT, GATE, function_name
 from ostinato_azure.table import Surroundings
@@ -20,7 +24,8 @@ from ostinato_azure.table import Surroundings
 if TYPE_CHECKING:
     import azure.functions as func
 
-Orchestrator = Callable[[Any], str]
+STORAGE = "AzureWebJobsStorage"
+"""The app setting with the connection of queues and blobs."""
 
 
 class Functions:
@@ -56,6 +61,9 @@ class Functions:
             if definition.fn is not None:
                 run = self._activity(definition)
                 self._trigger(definition.name, run, "payload", "activityTrigger", definition.name)
+        for orchestration in registry.orchestrations():
+            for trigger in orchestration.triggers:
+                self._start_by(orchestration.name, trigger)
         self._trigger(GATE, _pass, "payload", "activityTrigger", GATE)
         self._trigger(CLIENT, self._operate, "payload", "activityTrigger", CLIENT)
 
@@ -73,6 +81,108 @@ class Functions:
         if fn == self._operate:
             bound = target.generic_input_binding(arg_name="client", type="durableClient")(bound)
         target.function_name(chosen)(bound)
+
+    def _start_by(self, name: str, trigger: Trigger) -> None:
+        """Register the function by which a trigger starts an orchestration."""
+        target: Any = self._target
+        match trigger:
+            case Http():
+                made = self._http_starter(name, trigger)
+                bound = target.generic_trigger(
+                    arg_name="request",
+                    type="httpTrigger",
+                    route=trigger.route,
+                    methods=list(trigger.methods),
+                    authLevel="ANONYMOUS",
+                )(made)
+                bound = target.generic_output_binding(arg_name="$return", type="http")(bound)
+                kind = "http"
+            case Queue():
+                made = self._starter(name, "message", "queue_message")
+                bound = target.generic_trigger(
+                    arg_name="message",
+                    type="queueTrigger",
+                    queueName=trigger.name,
+                    connection=STORAGE,
+                )(made)
+                kind = "queue"
+            case Blob():
+                made = self._starter(name, "blob", "blob_created")
+                bound = target.generic_trigger(
+                    arg_name="blob",
+                    type="blobTrigger",
+                    path=trigger.pattern,
+                    connection=STORAGE,
+                    source="EventGrid",
+                )(made)
+                kind = "blob"
+            case Schedule():
+                made = self._scheduler(name, trigger)
+                bound = target.generic_trigger(
+                    arg_name="timer", type="timerTrigger", schedule="0 * * * * *"
+                )(made)
+                kind = "schedule"
+            case _:
+                assert_never(trigger)
+        bound = target.generic_input_binding(arg_name="client", type="durableClient")(bound)
+        chosen = function_name(f"{name}_{kind}", self._taken)
+        self._taken.append(chosen)
+        target.function_name(chosen)(bound)
+
+    def _http_starter(self, name: str, trigger: Http) -> Callable[..., Any]:
+        app = self._app
+
+        def starter(request: Any, client: str) -> Any:
+            import azure.functions as func
+
+            from ostinato_azure import triggers
+
+            event = triggers.http_request(request)
+            if not triggers.is_allowed(trigger.auth, event):
+                return func.HttpResponse(
+                    "the key or signature is missing or wrong", status_code=401
+                )
+            try:
+                instance_id = triggers.start(name, event, client, app)
+            except CodecError as error:
+                return func.HttpResponse(str(error), status_code=400)
+            body = msgspec.json.encode({"id": instance_id})
+            return func.HttpResponse(body, status_code=202, mimetype="application/json")
+
+        return starter
+
+    def _starter(self, name: str, argument: str, reading: str) -> Callable[..., Any]:
+        app = self._app
+
+        def start(given: Any, client: str) -> None:
+            from ostinato_azure import triggers
+
+            triggers.start(name, getattr(triggers, reading)(given), client, app)
+
+        if argument == "message":
+
+            def by_message(message: Any, client: str) -> None:
+                start(message, client)
+
+            return by_message
+
+        def by_blob(blob: Any, client: str) -> None:
+            start(blob, client)
+
+        return by_blob
+
+    def _scheduler(self, name: str, trigger: Schedule) -> Callable[..., Any]:
+        app = self._app
+
+        def by_minute(timer: Any, client: str) -> None:
+            from datetime import UTC, datetime
+
+            from ostinato_azure import triggers
+
+            for tick in triggers.ticks(name, trigger, datetime.now(UTC)):
+                triggers.start(name, tick, client, app)
+
+        return by_minute
 
     def _orchestrate(self, context: Any) -> str:
         from ostinato_azure.wires import respond

@@ -457,5 +457,5 @@ def test_an_entity_keeps_its_state_from_signal_to_signal(hub):
 def test_settling_says_what_still_moves(hub, app):
     hub.start("slow", instance_id="one")
     hub.settle(activities=False)
-    with pytest.raises(TimeoutError, match=r"running .*slow of one"):
+    with pytest.raises(TimeoutError, match=r"at work: .*slow of one"):
         hub.settle(timeout=0)

@@ -28,7 +28,6 @@ class Instance:
         started: The message by which the execution began.
         history: None until the first turn.
         inbox: Messages that no turn has taken, in the order of arrival.
-        held: Whether a test keeps messages back.
         busy: Whether a turn is being taken.
     """
 
@@ -41,7 +40,6 @@ class Instance:
     history: History | None = None
     inbox: deque[Message] = field(default_factory=deque[Message])
     suspended: bool = False
-    held: bool = False
     busy: bool = False
 
     @property
@@ -52,7 +50,7 @@ class Instance:
     @property
     def ready(self) -> bool:
         """Whether a turn can be taken."""
-        if self.busy or self.held or self.status.finished or not self.inbox:
+        if self.busy or self.status.finished or not self.inbox:
             return False
         return self.history is not None or isinstance(self.inbox[0].event, ExecutionStarted)
 

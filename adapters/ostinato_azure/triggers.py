@@ -1,0 +1,142 @@
+"""What starts an orchestration on Azure: HTTP requests, queue messages and blobs.
+
+Each event becomes the trigger event that every host makes of it, which gives the instance its id,
+so that a redelivered event starts nothing twice while the instance is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import msgspec
+
+from ostinato.app import App
+from ostinato.triggers import (
+    BlobCreated,
+    HttpRequest,
+    QueueMessage,
+    Schedule,
+    ScheduleTick,
+    TriggerEvent,
+    instance_id_for,
+)
+
+if TYPE_CHECKING:
+    from ostinato.triggers import HttpAuth
+
+
+def http_request(request: Any) -> HttpRequest:
+    """Return a request to a route as all hosts have it."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return HttpRequest(
+        method=request.method,
+        path=urlsplit(str(request.url)).path.removeprefix("/").removeprefix("api/"),
+        params=dict(request.route_params),
+        query=dict(request.params),
+        headers=headers,
+        body=request.get_body(),
+        idempotency_key=headers.get("idempotency-key"),
+    )
+
+
+def is_allowed(auth: HttpAuth | None, request: HttpRequest) -> bool:
+    """Whether the caller shows what the webhook asks for; a secret not set opens nothing."""
+    if auth is None:
+        return True
+    key = os.environ.get(auth.key_env, "") if auth.key_env else ""
+    shown = request.headers.get("x-functions-key") or request.query.get("code", "")
+    if key and hmac.compare_digest(shown.encode(), key.encode()):
+        return True
+    secret = os.environ.get(auth.hmac_env, "") if auth.hmac_env else ""
+    signature = "sha256=" + hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
+    given = request.headers.get("x-hub-signature-256", "")
+    return bool(secret) and hmac.compare_digest(given.encode(), signature.encode())
+
+
+def queue_message(message: Any) -> QueueMessage:
+    """Return a message of a queue as all hosts have it."""
+    return QueueMessage(
+        id=str(message.id),
+        body=message.get_body().decode("utf-8", "replace"),
+        dequeue_count=message.dequeue_count or 1,
+        inserted_at=message.insertion_time,
+    )
+
+
+def blob_created(blob: Any) -> BlobCreated:
+    """Return a blob as all hosts have it; its etag tells its versions apart."""
+    container, _, name = str(blob.name).partition("/")
+    told: dict[str, Any] = blob.blob_properties or {}
+    version = str(told.get("ETag") or told.get("LastModified") or blob.length)
+    return BlobCreated(
+        container=container, name=name, version=version, size=blob.length, uri=blob.uri
+    )
+
+
+LOOK_BACK = timedelta(minutes=5)
+"""Ticks of the last minutes are started as well, in case a minute was missed: once each, by id."""
+
+
+def ticks(name: str, schedule: Schedule, now: datetime) -> list[ScheduleTick]:
+    """Return the ticks of a schedule that a run at ``now`` is to start, oldest first."""
+    from zoneinfo import ZoneInfo
+
+    from cronsim import CronSim
+
+    found: list[ScheduleTick] = []
+    began = (now - LOOK_BACK).astimezone(ZoneInfo(schedule.timezone))
+    for at in CronSim(schedule.cron, began):
+        if at > now:
+            break
+        found.append(ScheduleTick(name=f"{name}:{schedule.cron}", at=at.astimezone(UTC)))
+    return found
+
+
+def input_of(event: TriggerEvent) -> Any:
+    """What an orchestration started by an event gets as input.
+
+    A request's body, as JSON where it is JSON; without one the route's only parameter, or all of
+    them. A message's body, likewise. A blob as an object with ``container``, ``name``,
+    ``version``, ``size`` and ``uri``. Of a schedule the time of the tick, ISO 8601, in UTC.
+    """
+    if isinstance(event, ScheduleTick):
+        return event.at
+    if isinstance(event, HttpRequest):
+        if event.body:
+            return _value(event.body.decode("utf-8", "replace"))
+        values = list(event.params.values())
+        return values[0] if len(values) == 1 else event.params or None
+    if isinstance(event, QueueMessage):
+        return _value(event.body)
+    described: dict[str, Any] = msgspec.to_builtins(event)
+    described.pop("type")
+    return described
+
+
+def start(name: str, event: TriggerEvent, binding: str, app: App) -> str:
+    """Start the orchestration for an event, once, and return its instance id."""
+    from ostinato_azure.client import AzureClient
+
+    client = AzureClient.from_binding(binding, app=app)
+    try:
+        return client.start(
+            name,
+            input_of(event),
+            instance_id=instance_id_for(name, event) or uuid4().hex,
+            if_exists="attach",
+        )
+    finally:
+        client.close()
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        return text

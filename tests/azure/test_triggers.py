@@ -1,0 +1,126 @@
+"""Triggers on the stand-in of the Functions host, with queues and blobs on Azurite."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+
+import ostinato as ost
+import ostinato_azure
+from ostinato.testing import ManualClock
+from ostinato.testing.azure.functions_host import FunctionsHost
+from ostinato.testing.azure.host_settings import AppSettings, HostJson
+from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato.triggers import HttpAuth
+from ostinato_azure.client import AzureClient
+from ostinato_azure.triggers import ticks
+from tests.conformance.harness import EPOCH
+
+
+def application(name: str) -> ost.App:
+    app = ost.App("triggers")
+
+    @app.orchestration(
+        triggers=[
+            ost.Http("take/{user}"),
+            ost.Http("guarded", auth=HttpAuth(key_env="TAKE_KEY")),
+            ost.Queue(f"{name}-queue"),
+            ost.Blob(f"{name}-blobs/in/{{file}}"),
+        ]
+    )
+    def take(ctx: ost.OrchestrationContext, given: Any):
+        return given
+        yield
+
+    _ = take
+    return app
+
+
+@pytest.fixture
+def name() -> str:
+    return f"t{uuid4().hex[:10]}"
+
+
+def host_of(app: ost.App, settings: AppSettings) -> FunctionsHost:
+    return FunctionsHost(
+        DirectWorker(ostinato_azure.function_app(app)),
+        host_json=HostJson(),
+        settings=settings,
+        clock=ManualClock(EPOCH),
+    )
+
+
+def outputs(host: FunctionsHost, app: ost.App) -> list[Any]:
+    host.settle()
+    client = AzureClient(host.url, app=app)
+    try:
+        return [status.output for status in client.list_instances().instances]
+    finally:
+        client.close()
+
+
+def test_a_request_starts_an_instance_and_its_repetition_none(name: str):
+    app = application(name)
+    with host_of(app, AppSettings({})) as host:
+        once = {"Idempotency-Key": "k"}
+        first = httpx.post(f"{host.url}/api/take/ada", headers=once)
+        again = httpx.post(f"{host.url}/api/take/ada", headers=once)
+        other = httpx.post(f"{host.url}/api/take/ada", json={"a": [1]})
+        assert (first.status_code, again.status_code, other.status_code) == (202, 202, 202)
+        assert first.json() == again.json() != other.json()
+        assert sorted(map(str, outputs(host, app))) == ["ada", "{'a': [1]}"]
+
+
+def test_a_webhook_with_a_key_starts_nothing_without_it(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TAKE_KEY", "secret")
+    app = application(name)
+    with host_of(app, AppSettings({})) as host:
+        url = f"{host.url}/api/guarded"
+        assert httpx.post(url, json=1).status_code == 401
+        assert httpx.post(url, json=1, headers={"x-functions-key": "wrong"}).status_code == 401
+        assert httpx.post(url, json=1, headers={"x-functions-key": "secret"}).status_code == 202
+        assert outputs(host, app) == [1]
+
+
+def test_messages_and_blobs_start_instances(name: str, storage: str):
+    app = application(name)
+    with (
+        QueueServiceClient.from_connection_string(storage) as queues,
+        BlobServiceClient.from_connection_string(storage) as blobs,
+        host_of(app, AppSettings({"AzureWebJobsStorage": storage})) as host,
+    ):
+        queue = queues.create_queue(f"{name}-queue")
+        container = blobs.create_container(f"{name}-blobs")
+        host.settle()
+        queue.send_message(b64encode(b'{"n": 1}').decode())
+        container.upload_blob("in/a.csv", b"1,2")
+        container.upload_blob("out/b.csv", b"3,4")
+        found = outputs(host, app)
+    assert {"n": 1} in found
+    [blob] = [value for value in found if "container" in value]
+    assert (blob["container"], blob["name"], blob["size"]) == (f"{name}-blobs", "in/a.csv", 3)
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("now", "found"),
+    [
+        ("2026-07-01T00:30:10", ["2026-07-01T00:30:00"]),  # 02:30 in Paris
+        ("2026-07-01T00:33:00", ["2026-07-01T00:30:00"]),  # missed for three minutes
+        ("2026-07-01T00:29:59", []),
+        ("2026-07-01T00:36:00", []),
+    ],
+)
+def test_a_schedule_starts_the_ticks_of_the_last_minutes(now: str, found: list[str]):
+    schedule = ost.Schedule("30 2 * * *", timezone="Europe/Paris")
+    at = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    assert [t.at for t in ticks("x", schedule, at)] == [
+        datetime.fromisoformat(text).replace(tzinfo=UTC) for text in found
+    ]
