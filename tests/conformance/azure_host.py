@@ -4,6 +4,7 @@ this process, with its management API over HTTP."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import ostinato as ost
@@ -20,6 +21,7 @@ from ostinato_azure.functions import Functions
 
 from .harness import EPOCH
 from .hosts import FINISHES_IN, SETTLES_IN
+from .model import Case, Now, Open, RaiseEvent, Step
 
 REFUSES = {
     "failures that were handled stay handled",
@@ -35,6 +37,31 @@ DIFFERS = {
 }
 """Where Azure cannot say what other hosts say, and what it then says: an instance whose start is
 put off runs as far as Azure knows, and the reason of a terminated child is in no details."""
+
+
+DRAINS = {
+    "an activity that was started runs on when its instance ends, and its result is dropped",
+    "items of a map that have not started when the instance ends never start",
+    "results of an earlier generation's activities are dropped",
+}
+"""Cases that see an instance end before its activity does. The classic extension ends it only
+then, so there what holds the activity is opened as soon as the end has been asked for."""
+
+
+def drained(case: Case) -> Case:
+    """The case with its gates opened directly after its last event."""
+    steps = [step for step in case.script if not _opens(step)]
+    asked = max(n for n, step in enumerate(steps) if isinstance(_inner(step), RaiseEvent))
+    opened = [step for step in case.script if _opens(step)]
+    return replace(case, script=(*steps[: asked + 1], *opened, *steps[asked + 1 :]))
+
+
+def _opens(step: Step) -> bool:
+    return isinstance(_inner(step), Open)
+
+
+def _inner(step: Step) -> Step:
+    return step.step if isinstance(step, Now) else step
 
 
 class AzureHost:
