@@ -94,7 +94,7 @@ class Functions:
                     route=trigger.route,
                     methods=list(trigger.methods),
                     authLevel="ANONYMOUS",
-                )(made)
+                )(_fresh(made))
                 bound = target.generic_output_binding(arg_name="$return", type="http")(bound)
                 kind = "http"
             case Queue():
@@ -104,7 +104,7 @@ class Functions:
                     type="queueTrigger",
                     queueName=trigger.name,
                     connection=STORAGE,
-                )(made)
+                )(_fresh(made))
                 kind = "queue"
             case Blob():
                 made = self._starter(name, "blob", "blob_created")
@@ -114,13 +114,13 @@ class Functions:
                     path=trigger.pattern,
                     connection=STORAGE,
                     source="EventGrid",
-                )(made)
+                )(_fresh(made))
                 kind = "blob"
             case Schedule():
                 made = self._scheduler(name, trigger)
                 bound = target.generic_trigger(
                     arg_name="timer", type="timerTrigger", schedule="0 * * * * *"
-                )(made)
+                )(_fresh(made))
                 kind = "schedule"
             case _:
                 assert_never(trigger)
@@ -240,18 +240,22 @@ def _pass(payload: Any) -> None:
 
 
 def _fresh(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A function object of its own, which the decorators' builder makes its own."""
-    import functools
+    """A function object of its own, with the parameters' names and no annotations.
+
+    The worker holds annotations against the bindings' types; each binding's own type is meant.
+    """
     import inspect
 
-    if inspect.iscoroutinefunction(fn):
+    bare = [p.replace(annotation=p.empty) for p in inspect.signature(fn).parameters.values()]
+    is_async = inspect.iscoroutinefunction(fn)
 
-        async def call_async(*args: Any, **given: Any) -> Any:
-            return await fn(*args, **given)
-
-        return functools.wraps(fn)(call_async)
+    async def call_async(*args: Any, **given: Any) -> Any:
+        return await fn(*args, **given)
 
     def call(*args: Any, **given: Any) -> Any:
         return fn(*args, **given)
 
-    return functools.wraps(fn)(call)
+    made: Callable[..., Any] = call_async if is_async else call
+    vars(made)["__signature__"] = inspect.Signature(bare)
+    made.__annotations__ = {}
+    return made
