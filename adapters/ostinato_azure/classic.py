@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -203,6 +204,7 @@ def _failure(host: _HostEvent, kind: str) -> Failure:
     return failure_from_details(host.failure_details, host.reason, kind)
 
 
+@lru_cache(maxsize=4096)  # what is scheduled together bears one time
 def _time(text: str) -> datetime:
     """An ISO time; what is finer than a microsecond is cut off."""
     whole, _, fraction = text.rstrip("Z").partition(".")

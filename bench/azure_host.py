@@ -1,0 +1,129 @@
+"""Azure: replay of a large history beside azure-functions-durable's, and fan-out on the stand-in.
+
+Run it in the development environment: ``.venv/bin/python bench/azure_host.py``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import ostinato as ost
+import ostinato_azure
+from ostinato.local.clock import SystemClock
+from ostinato.testing.azure.hub import TaskHub
+from ostinato.testing.azure.worker_bindings import ClientBindings
+from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato.testing.azure.worker_durable import DurableFunctions
+from ostinato_azure.classic import respond
+from ostinato_azure.functions import Functions
+
+COUNT = 10_000
+ROUNDS = 3
+app = ost.App("bench")
+
+
+@app.activity
+def work(number: int) -> int:
+    return number
+
+
+@app.orchestration
+def fan_out(ctx: ost.OrchestrationContext, count: int) -> Generator[Any, Any, int]:
+    return len((yield ctx.task_all([ctx.call_activity(work, n) for n in range(count)])))
+
+
+def request(count: int) -> str:
+    """The extension's request with a fan-out of ``count`` activities that are all done."""
+    stamp = "2030-01-01T00:00:00.0000000Z"
+
+    def event(kind: int, **more: Any) -> dict[str, Any]:
+        base = {"EventType": kind, "EventId": -1, "IsPlayed": True, "Timestamp": stamp}
+        return {**base, **more}
+
+    instance = {"InstanceId": "i", "ExecutionId": "e"}
+    started = event(
+        0, Name="fan_out", Version=None, Input=str(count), OrchestrationInstance=instance
+    )
+    history = [event(12), started]
+    history += [event(4, EventId=n, Name="work", Input=None) for n in range(count)]
+    history += [event(13), event(12)]
+    history += [event(5, TaskScheduledId=n, Result=str(n), IsPlayed=False) for n in range(count)]
+    body = {
+        "history": history,
+        "input": count,
+        "instanceId": "i",
+        "isReplaying": False,
+        "parentInstanceId": None,
+        "upperSchemaVersion": 1,
+        "upperSchemaVersionNew": 3,
+    }
+    return json.dumps(body)
+
+
+def seconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def compare_replay() -> None:
+    durable: Any = importlib.import_module("azure.durable_functions")
+
+    def theirs(context: Any) -> Any:
+        tasks = [context.call_activity("work", n) for n in range(COUNT)]
+        results: Any = yield context.task_all(tasks)
+        return len(results)
+
+    text = request(COUNT)
+    around = Functions(app, ostinato_azure.function_app(app), grpc=False).around
+    orchestrator = durable.Orchestrator.create(theirs)
+
+    class Body:
+        body = text
+
+    pairs = [
+        (seconds(lambda: respond(text, around)), seconds(lambda: orchestrator(Body())))
+        for _ in range(ROUNDS)
+    ]
+    ours, others = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(
+        f"replay of {COUNT:,} activities: {ours:.3f} s, azure-functions-durable {others:.3f} s, "
+        f"ratio {ours / others:.3f}"
+    )
+
+
+def fan_out_on_the_stand_in() -> None:
+    worker = DirectWorker(ostinato_azure.function_app(app))
+    functions = DurableFunctions(worker, ClientBindings(lambda binding: "{}"))
+    per_item: dict[int, float] = {}
+    for count in (200, 2_000):
+        with TaskHub(functions, clock=SystemClock()) as hub:
+
+            def run(hub: TaskHub = hub, count: int = count) -> None:
+                instance = hub.start("fan_out", str(count))
+                hub.settle(600)
+                assert hub.get(instance).output == str(count)
+
+            per_item[count] = seconds(run) / count
+    print(
+        f"fan-out on the stand-in: {1e3 * per_item[200]:.2f} ms an item at 200, "
+        f"{1e3 * per_item[2_000]:.2f} at 2,000, ratio {per_item[2_000] / per_item[200]:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    compare_replay()
+    fan_out_on_the_stand_in()
