@@ -80,10 +80,11 @@ def seconds(run: Callable[[], object]) -> float:
 def compare_replay() -> None:
     durable: Any = importlib.import_module("azure.durable_functions")
 
-    def theirs(context: Any) -> Any:
-        tasks = [context.call_activity("work", n) for n in range(COUNT)]
-        results: Any = yield context.task_all(tasks)
-        return len(results)
+    def theirs(context: Any) -> Generator[Any, Any, int]:
+        results: Any = yield context.task_all(
+            [context.call_activity("work", n) for n in range(COUNT)]
+        )
+        return int(results[-1])
 
     text = request(COUNT)
     around = Functions(app, ostinato_azure.function_app(app), grpc=False).around
