@@ -21,7 +21,12 @@ import msgspec
 from ostinato import events as ev
 from ostinato.actions import Completed, ContinuedAsNew, Failed, Terminated
 from ostinato.events import Event, Json, Parent
-from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, Failure
+from ostinato.failures import (
+    ACTIVITY_ERROR,
+    SUB_ORCHESTRATION_ERROR,
+    Failure,
+    unstructured,
+)
 from ostinato_azure import envelope
 from ostinato_azure.entries import Entry, Kind
 from ostinato_azure.failures import (
@@ -35,6 +40,9 @@ from ostinato_azure.table import Surroundings, Table
 
 DETAILS_SINCE = 3
 """``upperSchemaVersionNew`` from which on an answer may hold ``failureDetails``."""
+
+MOST_ACTIONS = 100_000
+"""Beyond this many actions the extension hangs without a word."""
 
 
 class OrchestrationFailedError(Exception):
@@ -229,7 +237,11 @@ def _span(text: str) -> timedelta:
 
 def _answer(table: Table, asked: _Request, around: Surroundings) -> str:
     outcome = table.outcome
-    actions = list(_actions(table, around))
+    new = table.take_unrecorded()
+    count = table.next_host_id + len(new)
+    if count > MOST_ACTIONS:
+        outcome, new = Failed(_too_many(count)), []
+    actions = list(_actions(table, new, around))
     answer: dict[str, Any] = {
         "isDone": isinstance(outcome, Completed | ContinuedAsNew),
         "schemaVersion": 2,
@@ -265,7 +277,15 @@ def _add_failure(answer: dict[str, Any], failure: Failure, asked: _Request) -> N
         answer["error"] = failure_text(failure)
 
 
-def _actions(table: Table, around: Surroundings) -> Iterator[dict[str, Any]]:
+def _too_many(count: int) -> Failure:
+    return unstructured(
+        "UnsupportedError",
+        f"it asks for {count:,} things in one generation, and the Durable extension hangs beyond "
+        f"{MOST_ACTIONS:,}: give parts of the work to children, or continue as new in between",
+    )
+
+
+def _actions(table: Table, new: list[Entry], around: Surroundings) -> Iterator[dict[str, Any]]:
     """All actions of the execution: groups that block nothing, and gates between them."""
     group: list[dict[str, Any]] = []
     for entry in table.known:
@@ -276,7 +296,7 @@ def _actions(table: Table, around: Surroundings) -> Iterator[dict[str, Any]]:
         else:
             group.append(_action(entry, table))
     has_gate = table.gate_is_pending
-    for entry in table.take_unrecorded():
+    for entry in new:
         if entry.kind is Kind.TIMER:
             assert entry.due is not None
             entry.fires = table.fires_at(entry.due)

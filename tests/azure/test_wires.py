@@ -199,3 +199,22 @@ def test_changed_code_fails_the_instance_and_names_what_differs(stand: Stands) -
     assert state.status.name == "Failed"
     for part in ("NonDeterminismError", "'first'", "'other'"):
         assert part in (state.output or "")
+
+
+def many(ctx: ost.OrchestrationContext, count: int):
+    """Ask for many things at once."""
+    yield ctx.task_all([ctx.create_timer(timedelta(hours=1)) for _ in range(count)])
+
+
+def test_more_actions_than_the_extension_takes_fail_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ostinato_azure.classic.MOST_ACTIONS", 10)
+    host = WireStand(application(many), grpc=False)
+    try:
+        assert host.finish(host.start("many", 10)).status.name == "Completed"
+        state = host.finish(host.start("many", 11))
+        assert state.status.name == "Failed"
+        assert "it asks for 11 things" in (state.output or "")
+    finally:
+        host.close()
