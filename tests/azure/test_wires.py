@@ -3,6 +3,7 @@ client, and what is Azure's own: old instances, long timers, foreign text, chang
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -218,3 +219,49 @@ def test_more_actions_than_the_extension_takes_fail_with_a_reason(
         assert "it asks for 11 things" in (state.output or "")
     finally:
         host.close()
+
+
+def carry(ctx: ost.OrchestrationContext, text: str):
+    """Take a long text through every position that a payload has."""
+    event = yield ctx.wait_for_external_event("e")
+    echoed = yield ctx.call_activity("echo", text)
+    child = yield ctx.call_sub_orchestrator("echo_child", text)
+    return [event == text, echoed == text, child == text, text]
+
+
+def echo_child(ctx: ost.OrchestrationContext, text: str):
+    """Give the input back."""
+    return text
+    yield
+
+
+def test_a_payload_of_five_megabytes_passes_in_each_position(stand: Stands) -> None:
+    app = application(carry, echo_child)
+    app.activity(name="echo")(lambda text: text)
+    host = stand(app)
+    text = "ü\n" * (5 * 1024 * 1024 // 3)
+    instance_id = host.start("carry", text)
+    host.settle()
+    host.raise_event(instance_id, "e", json.dumps(text))
+    assert output(host.finish(instance_id)) == [True, True, True, text]
+
+
+def counted(ctx: ost.OrchestrationContext):
+    """Call an activity, wait, and call another."""
+    first = yield ctx.call_activity("number")
+    yield ctx.wait_for_external_event("e")
+    second = yield ctx.call_activity("number")
+    return [first, second]
+
+
+def test_a_result_that_is_delivered_twice_counts_once(stand: Stands) -> None:
+    app = application(counted)
+    numbers = iter(range(1, 10))
+    app.activity(name="number")(lambda: next(numbers))
+    host = stand(app)
+    instance_id = host.start("counted")
+    host.settle()
+    host.redeliver(instance_id, 0)
+    host.settle()
+    host.raise_event(instance_id, "e", "null")
+    assert output(host.finish(instance_id)) == [1, 2]

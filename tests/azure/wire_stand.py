@@ -58,6 +58,10 @@ class WireStand:
         """Raise an event with the text of its data as it is."""
         self._hub.raise_event(instance_id, name, text)
 
+    def redeliver(self, instance_id: str, host_id: int) -> None:
+        """Deliver the end of a task once more."""
+        self._hub.redeliver(instance_id, host_id)
+
     def settle(self) -> None:
         """Wait until nothing moves without time or a message."""
         self._hub.settle(PATIENCE)
