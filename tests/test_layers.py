@@ -22,7 +22,7 @@ LAYERS = """
     actions client
     triggers
     definitions
-    execution
+    starting execution
     tasks
     durable_http replay_logging
     context

@@ -25,11 +25,11 @@ from ostinato.errors import (
     InstanceFinishedError,
     InstanceNotFoundError,
     NotRewindableError,
-    UnknownNameError,
 )
 from ostinato.events import Event, Parent
 from ostinato.ids import validate_instance_id
 from ostinato.replay import PARENT_ENDED
+from ostinato.starting import check_start
 from ostinato_azure import envelope
 from ostinato_azure.client_history import children_of, failure_in, history_of, names_of_failures
 from ostinato_azure.webhook import PATH, Answer, Webhook
@@ -110,11 +110,7 @@ class AzureClient:
         return [self._start(start) for start in starts]
 
     def _start(self, start: Start) -> str:
-        name, version, text = self._checked(start)
-        if start.if_exists not in ("reject", "attach", "replace_finished"):
-            raise ValueError(
-                f"if_exists is 'reject', 'attach' or 'replace_finished', not {start.if_exists!r}"
-            )
+        name, version, text = check_start(None if self._app is None else self._app.registry, start)
         payload = envelope.Envelope(
             ostinato=envelope.VERSION,
             data=msgspec.Raw(text.encode()),
@@ -149,28 +145,6 @@ class AzureClient:
         """Start an instance with a payload as it is, or leave the one that exists alone."""
         if self._find(instance_id) is None:
             self._post(name, instance_id, payload, "attach")
-
-    def _checked(self, start: Start) -> tuple[str, str | None, str]:
-        """The registered name, the version to run on, and the input as JSON that fits."""
-        if self._app is None:
-            name = getattr(start.name, "__name__", start.name)
-            version = arguments.optional_text(start.version, "version")
-            text = encode(start.input, f"input of orchestration {name!r}")
-            return arguments.text(name, "name"), version, text
-        registry = self._app.registry
-        definition = registry.orchestration(start.name, start.version)
-        if definition is None:
-            known = ", ".join(sorted({d.name for d in registry.orchestrations()})) or "none"
-            shown = registry.name_of(start.name)
-            which = "" if start.version is None else f" version {start.version!r}"
-            raise UnknownNameError(
-                f"orchestration {shown!r}{which} is not in the application; it has: {known}"
-            )
-        text = encode(start.input, definition.input_label, registry.payload_limit)
-        signature = definition.signature
-        if signature.takes_input and signature.input_type is not Any:
-            decode(text, signature.input_type, definition.input_label)
-        return definition.name, definition.version, text
 
     # Watching
 

@@ -16,7 +16,6 @@ from ostinato.arguments import as_utc
 from ostinato.client import IfExists, InstanceStatus, Page, Query, RuntimeStatus, Start
 from ostinato.codec import decode, encode
 from ostinato.definitions import Registry
-from ostinato.errors import UnknownNameError
 from ostinato.events import Event, ExecutionStarted
 from ostinato.failures import Failure
 from ostinato.ids import validate_instance_id
@@ -24,6 +23,7 @@ from ostinato.local.clock import Clock
 from ostinato.local.cycle import new_execution_id
 from ostinato.local.gateway import Gateway, not_found
 from ostinato.local.store import Instance, Message, Store
+from ostinato.starting import check_start
 
 _PURGE_PAGE = 500
 
@@ -79,11 +79,7 @@ class LocalClient:
         return [started.instance_id for started, _ in prepared]
 
     def _started(self, start: Start) -> ExecutionStarted:
-        name, version, text = self._checked(start)
-        if start.if_exists not in ("reject", "attach", "replace_finished"):
-            raise ValueError(
-                f"if_exists is 'reject', 'attach' or 'replace_finished', not {start.if_exists!r}"
-            )
+        name, version, text = check_start(self._registry, start)
         chosen = start.instance_id
         return ExecutionStarted(
             at=self._clock.now(),
@@ -95,26 +91,6 @@ class LocalClient:
             tags=arguments.tags(start.tags),
             start_at=None if start.start_at is None else as_utc(start.start_at, "start_at"),
         )
-
-    def _checked(self, start: Start) -> tuple[str, str | None, str]:
-        """The registered name, the version to run on, and the input as JSON that fits."""
-        registry = self._registry
-        if registry is None:
-            name = getattr(start.name, "__name__", start.name)
-            version = arguments.optional_text(start.version, "version")
-            return (
-                arguments.text(name, "name"),
-                version,
-                encode(start.input, f"input of orchestration {name!r}"),
-            )
-        definition = registry.orchestration(start.name, start.version)
-        if definition is None:
-            raise UnknownNameError(_unknown(registry, start))
-        text = encode(start.input, definition.input_label, registry.payload_limit)
-        signature = definition.signature
-        if signature.takes_input and signature.input_type is not Any:
-            decode(text, signature.input_type, definition.input_label)
-        return definition.name, definition.version, text
 
     def get_status(self, instance_id: str) -> InstanceStatus:
         """See `Client.get_status`."""
@@ -270,14 +246,3 @@ class LocalClient:
                 return None, last.failure
             case "Terminated":
                 return None if last.failure is None else last.failure.message, None
-
-
-def _unknown(registry: Registry, start: Start) -> str:
-    name = registry.name_of(start.name)
-    versions = [repr(d.version) for d in registry.orchestrations() if d.name == name]
-    if versions:
-        return (
-            f"orchestration {name!r} has no version {start.version!r}; it has {', '.join(versions)}"
-        )
-    known = ", ".join(sorted({d.name for d in registry.orchestrations()})) or "none"
-    return f"orchestration {name!r} is not in the application; it has: {known}"
