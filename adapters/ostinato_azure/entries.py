@@ -34,7 +34,7 @@ class Purpose(Enum):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One thing that the host is asked for; eight or fewer fields matter to any kind."""
+    """One thing that the host is asked for."""
 
     kind: Kind
     name: str = ""
@@ -56,6 +56,8 @@ class Entry:
     """Of a child, or the target of an operation."""
     text: Json = ""
     """What it is given: the payload of an activity or child, or an operation."""
+    foreign: bool = False
+    """Of an activity: whether its function is someone else's, and is given plain data."""
     purpose: Purpose | None = None
     group: int | None = None
     replaced: bool = False

@@ -152,7 +152,7 @@ class Table:
     def take_unrecorded(self) -> list[Entry]:
         """Return, once, what the host is to be asked for now, in order of their ids to be."""
         markers = [] if self._starts_later else self._new_markers()
-        return [*markers, *self._ready]
+        return [*markers, *map(self._write, self._ready)]
 
     @property
     def next_host_id(self) -> int:
@@ -466,6 +466,27 @@ class Table:
             failed = ev.TaskFailed(at=self._now, task_id=action.task_id, failure=failure)
             self._answer(action, failed)
             return
+        entry = Entry(
+            Kind.ACTIVITY,
+            name=action.name,
+            action=action,
+            core_id=action.task_id,
+            group=action.group,
+            foreign=foreign,
+        )
+        if action.group is None:
+            self._ready.append(entry)
+        else:
+            self._held.setdefault(action.group, deque()).append(entry)
+
+    def _write(self, entry: Entry) -> Entry:
+        """Write what an activity is given: only where the host is to be asked for it."""
+        action = entry.action
+        if not isinstance(action, ScheduleTask) or entry.text:
+            return entry
+        if entry.foreign:
+            entry.text = action.input
+            return entry
         call = envelope.Call(
             instance_id=self._core.instance_id,
             execution_id=self._core.execution_id,
@@ -475,20 +496,8 @@ class Table:
             timeout=action.timeout,
         )
         payload = envelope.plain(action.input)
-        entry = Entry(
-            Kind.ACTIVITY,
-            name=action.name,
-            action=action,
-            core_id=action.task_id,
-            group=action.group,
-            text=action.input
-            if foreign
-            else envelope.written(msgspec.structs.replace(payload, call=call)),
-        )
-        if action.group is None:
-            self._ready.append(entry)
-        else:
-            self._held.setdefault(action.group, deque()).append(entry)
+        entry.text = envelope.written(msgspec.structs.replace(payload, call=call))
+        return entry
 
     def _fill_groups(self) -> None:
         """Give free places of bounded maps to their next items, in order of id."""
@@ -623,7 +632,8 @@ class Table:
     def _match(self, event: Scheduling) -> None:
         """Find out what a scheduling event of the host's stands for."""
         while event.task_id > self._next_host_id and self._ready:
-            self._number(self._ready.popleft(), self._next_host_id)  # a rewind took its event away
+            # A rewind took its event away.
+            self._number(self._write(self._ready.popleft()), self._next_host_id)
         if event.task_id in self._known:
             return
         entry = self._device(event) or self._asked_for(event)
