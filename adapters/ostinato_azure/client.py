@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import msgspec
@@ -19,34 +19,54 @@ from ostinato import arguments
 from ostinato.app import App
 from ostinato.arguments import as_utc
 from ostinato.client import IfExists, InstanceStatus, Page, Query, RuntimeStatus, Start
-from ostinato.codec import decode, encode
+from ostinato.codec import encode
 from ostinato.errors import (
     InstanceExistsError,
     InstanceFinishedError,
     InstanceNotFoundError,
     NotRewindableError,
 )
-from ostinato.events import Event, Parent
+from ostinato.events import Event, Json
 from ostinato.ids import validate_instance_id
 from ostinato.replay import PARENT_ENDED
 from ostinato.starting import check_start
 from ostinato_azure import envelope
-from ostinato_azure.client_history import children_of, failure_in, history_of, names_of_failures
-from ostinato_azure.webhook import PATH, Answer, Webhook
+from ostinato_azure.claim_text import Claims, claim_value, is_claimed, unclaim_text
+from ostinato_azure.client_history import children_of, failed_children_of, history_of
+from ostinato_azure.client_rewind import has_handled_failures
+from ostinato_azure.client_status import input_of, status_of
+from ostinato_azure.webhook import Answer, AzureError, Place, Webhook, place_of, place_of_binding
+
+if TYPE_CHECKING:
+    import httpx
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 2.0
-_WITH_HISTORY = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
+_TAKES_EFFECT_IN = 10.0
+"""Seconds in which a verb that was accepted has its effect, unless the app is down."""
+
+_BRIEF = {"showInput": "false"}
+_EVENTS = {"showHistory": "true", "showInput": "false"}
+_WHOLE = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
+_TOKEN = "x-ms-continuation-token"
 
 
 class AzureClient:
     """Starts, watches and steers the instances of a function app; see `ostinato.client.Client`.
 
+    Every verb raises `AzureError` where the app does not answer as it should. Requests that are
+    throttled or lost are made again a few times. Safe to use from any thread.
+
     Args:
-        url: The app's, e.g. ``https://pipelines.azurewebsites.net``.
-        key: The system key of the durabletask extension.
+        url: The app's, e.g. ``https://pipelines.azurewebsites.net``, or its webhooks'.
+        key: The system key of the durabletask extension; else ``OSTINATO_AZURE_KEY`` has it.
         task_hub: Another hub than the app's own.
         app: The application, where it is at hand: names and inputs are then checked.
+        claims: Where the app keeps large payloads, if it does.
+        transport: What carries the requests, in place of the network.
+
+    Raises:
+        ValueError: The URL is no app's.
     """
 
     def __init__(
@@ -56,19 +76,34 @@ class AzureClient:
         key: str | None = None,
         task_hub: str | None = None,
         app: App | None = None,
+        claims: Claims | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        query = {"code": key, "taskHub": task_hub}
-        base = url.rstrip("/")
-        base = base if base.endswith(PATH) else base + PATH
-        self._webhook = Webhook(base, {name: value for name, value in query.items() if value})
-        self._app = app
+        self._connect(place_of(url, key, task_hub), app, claims, transport)
 
     @classmethod
-    def from_binding(cls, text: str, *, app: App | None = None) -> AzureClient:
-        """Return the client inside a function app, from its ``durableClient`` binding's text."""
+    def from_binding(
+        cls, text: str, *, app: App | None = None, claims: Claims | None = None
+    ) -> AzureClient:
+        """Return the client inside a function app, from its ``durableClient`` binding's text.
+
+        Raises:
+            ValueError: The text is no such binding's.
+        """
         client = cls.__new__(cls)
-        client._webhook, client._app = Webhook.of_binding(text), app
+        client._connect(place_of_binding(text), app, claims, None)
         return client
+
+    def _connect(
+        self,
+        place: Place,
+        app: App | None,
+        claims: Claims | None,
+        transport: httpx.BaseTransport | None,
+    ) -> None:
+        self._webhook = Webhook(place, transport=transport)
+        self._registry = None if app is None else app.registry
+        self._claims = claims
 
     def close(self) -> None:
         """Close the connections."""
@@ -88,47 +123,64 @@ class AzureClient:
         version: str | None = None,
     ) -> str:
         """See `Client.start`; on Azure it is not atomic."""
-        at = start_at
-        if isinstance(at, timedelta):
-            from datetime import UTC
-
-            at = datetime.now(UTC) + at
-        return self._start(
-            Start(
-                name=name,
-                input=input,
-                instance_id=instance_id,
-                if_exists=if_exists,
-                start_at=at,
-                tags=tags,
-                version=version,
-            )
+        at = datetime.now(UTC) + start_at if isinstance(start_at, timedelta) else start_at
+        start = Start(
+            name=name,
+            input=input,
+            instance_id=instance_id,
+            if_exists=if_exists,
+            start_at=at,
+            tags=tags,
+            version=version,
         )
+        return self.start_many([start])[0]
 
     def start_many(self, starts: Iterable[Start]) -> list[str]:
-        """See `Client.start_many`; on Azure one after the other."""
-        return [self._start(start) for start in starts]
+        """See `Client.start_many`; all are checked first, then started one after the other."""
+        prepared = [(start, *self._prepared(start)) for start in starts]
+        return [self._start(start, name, payload) for start, name, payload in prepared]
 
-    def _start(self, start: Start) -> str:
-        name, version, text = check_start(None if self._app is None else self._app.registry, start)
-        payload = envelope.Envelope(
+    def _prepared(self, start: Start) -> tuple[str, envelope.Envelope]:
+        """The name and the payload of what is to be started."""
+        name, version, text = check_start(self._registry, start)
+        if start.instance_id is not None:
+            validate_instance_id(start.instance_id)
+        return name, envelope.Envelope(
             ostinato=envelope.VERSION,
             data=msgspec.Raw(text.encode()),
             version=version,
             tags=arguments.tags(start.tags),
             start_at=None if start.start_at is None else as_utc(start.start_at, "start_at"),
         )
-        chosen = uuid4().hex if start.instance_id is None else start.instance_id
-        validate_instance_id(chosen)
-        if start.instance_id is not None and start.if_exists != "replace_finished":
-            existing = self._find(chosen)
-            if existing is not None and start.if_exists == "attach":
-                return chosen
-            if existing is not None:
-                raise _exists(chosen)
-        return self._post(name, chosen, envelope.written(payload), start.if_exists)
 
-    def _post(self, name: str, instance_id: str, payload: str, if_exists: IfExists) -> str:
+    def _start(self, start: Start, name: str, payload: envelope.Envelope) -> str:
+        if start.instance_id is None:
+            return self._post(name, uuid4().hex, self._sent(payload), is_ours=True)
+        if start.if_exists != "replace_finished":
+            existing = self._find(start.instance_id, _BRIEF)
+            if existing is not None and start.if_exists == "attach":
+                return start.instance_id
+            if existing is not None:
+                raise _exists(start.instance_id, existing["runtimeStatus"])
+        is_ours = start.if_exists == "attach"
+        return self._post(name, start.instance_id, self._sent(payload), is_ours=is_ours)
+
+    def start_payload(self, name: str, instance_id: str, payload: Json) -> None:
+        """Start an instance with a payload as it is, or leave the one that exists alone."""
+        if self._find(instance_id, _BRIEF) is None:
+            body = payload if self._claims is None else claim_value(payload, self._claims)
+            self._post(name, instance_id, body, is_ours=True)
+
+    def _post(self, name: str, instance_id: str, payload: Json, *, is_ours: bool) -> str:
+        """Start an instance.
+
+        Args:
+            name: The orchestration.
+            instance_id: The new instance's.
+            payload: Its input, not yet doubled.
+            is_ours: Whether an instance of this id is what is wanted, whoever started it: the id
+                is new, so that only an earlier try of this request has; or any will do.
+        """
         answer = self._webhook.request(
             "POST",
             "orchestrators",
@@ -136,15 +188,11 @@ class AzureClient:
             instance_id,
             body=envelope.doubled(payload),
             allowed=(202, 409),
+            repeatable=is_ours,
         )
-        if answer.status == 409 and if_exists != "attach":
-            raise _exists(instance_id)
+        if answer.status == 409 and not is_ours:
+            raise _exists(instance_id, "not finished")
         return instance_id
-
-    def start_payload(self, name: str, instance_id: str, payload: str) -> None:
-        """Start an instance with a payload as it is, or leave the one that exists alone."""
-        if self._find(instance_id) is None:
-            self._post(name, instance_id, payload, "attach")
 
     # Watching
 
@@ -152,29 +200,45 @@ class AzureClient:
         """See `Client.get_status`."""
         found = self._known(instance_id)
         if found["runtimeStatus"] == "Failed":
-            found = self._known(instance_id, _WITH_HISTORY)
-        return _status(found)
+            found = self._known(instance_id, {"showHistory": "true"})
+        return status_of(self._opened(found, instance_id))
+
+    def runtime_status(self, instance_id: str) -> RuntimeStatus:
+        """Return where the instance stands, without its payloads."""
+        return RuntimeStatus(self._known(instance_id, _BRIEF)["runtimeStatus"])
 
     def wait(self, instance_id: str, timeout: float | None = None) -> InstanceStatus:
         """See `Client.wait`; the instance is asked for again and again, ever less often."""
+        status = self._await(instance_id, lambda status: status.is_finished, timeout)
+        if not status.is_finished:
+            raise TimeoutError(
+                f"instance {instance_id!r} has not ended within {timeout} s; "
+                f"it is {status.value} and goes on"
+            )
+        return self.get_status(instance_id)
+
+    def _await(
+        self, instance_id: str, is_enough: Callable[[RuntimeStatus], bool], timeout: float | None
+    ) -> RuntimeStatus:
+        """Wait until the status is enough, or until time is up; return the last one."""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = _FIRST_PAUSE
         while True:
-            status = self.get_status(instance_id)
-            if status.runtime_status.is_finished:
-                return status
+            status = self.runtime_status(instance_id)
             left = pause if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(
-                    f"instance {instance_id!r} has not ended within {timeout} s; "
-                    f"it is {status.runtime_status.value} and goes on"
-                )
+            if is_enough(status) or left <= 0:
+                return status
             time.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def list_instances(self, query: Query = Query()) -> Page:
-        """See `Client.list_instances`; tags are looked at here, so a page may hold fewer."""
-        conditions = {"top": str(query.page_size), "showInput": "true"}
+        """See `Client.list_instances`.
+
+        Azure's own order is by id, so the newest come first within a page only. Tags are looked
+        at here, so a page may hold fewer than asked for, or none.
+        """
+        arguments.count(query.page_size, "page_size")
+        conditions = {"top": str(query.page_size)}
         if query.statuses:
             conditions["runtimeStatus"] = ",".join(query.statuses)
         if query.created_from is not None:
@@ -183,12 +247,13 @@ class AzureClient:
             conditions["createdTimeTo"] = _query_time(query.created_to)
         if query.prefix:
             conditions["instanceIdPrefix"] = query.prefix
-        token = {} if query.page is None else {"x-ms-continuation-token": query.page}
+        token = {} if query.page is None else {_TOKEN: query.page}
         answer = self._webhook.request("GET", "instances", query=conditions, headers=token)
-        found = [_status(item) for item in answer.json()]
+        found = [status_of(self._opened(item)) for item in answer.json()]
+        chosen = [status for status in found if query.tags.items() <= status.tags.items()]
         return Page(
-            instances=[s for s in found if query.tags.items() <= s.tags.items()],
-            next_page=answer.headers.get("x-ms-continuation-token") or None,
+            instances=sorted(chosen, key=lambda status: status.created_at, reverse=True),
+            next_page=answer.headers.get(_TOKEN) or None,
         )
 
     def get_history(self, instance_id: str) -> Sequence[Event]:
@@ -196,7 +261,11 @@ class AzureClient:
 
         For replaying, the extension's request to the function is a whole history.
         """
-        return history_of(self._known(instance_id, _WITH_HISTORY))
+        found = self._known(instance_id, _WHOLE)
+        if self._claims is not None:
+            text = unclaim_text(msgspec.json.encode(found).decode(), self._claims)
+            found = msgspec.json.decode(text)
+        return history_of(found)
 
     # Steering
 
@@ -204,71 +273,89 @@ class AzureClient:
         self, instance_id: str, name: str, data: Any = None, *, event_id: str | None = None
     ) -> None:
         """See `Client.raise_event`."""
-        limit = None if self._app is None else self._app.registry.payload_limit
+        limit = None if self._registry is None else self._registry.payload_limit
         arguments.text(name, "name of an event")
         text = encode(data, f"data of event {name!r}", limit)
         self.send_payload(instance_id, name, text, arguments.optional_text(event_id, "event_id"))
 
-    def send_payload(self, instance_id: str, name: str, data: str, event_id: str | None) -> None:
+    def send_payload(self, instance_id: str, name: str, data: Json, event_id: str | None) -> None:
         """Raise an event whose data is JSON text."""
         payload = msgspec.structs.replace(envelope.plain(data), event_id=event_id)
-        body = envelope.doubled(envelope.written(payload))
         answer = self._webhook.request(
             "POST",
             "instances",
             instance_id,
             "raiseEvent",
             name,
-            body=body,
+            body=envelope.doubled(self._sent(payload)),
             allowed=(200, 202, 404, 410),
+            repeatable=event_id is not None,
         )
         _refuse(answer, instance_id)
 
     def terminate(self, instance_id: str, reason: str = "", *, cascade: bool = True) -> None:
-        """See `Client.terminate`."""
+        """See `Client.terminate`; the children are ended when the instance has."""
         why = arguments.note(reason, "reason")
-        children = children_of(self._known(instance_id, _WITH_HISTORY)) if cascade else []
         self._steer(instance_id, "terminate", why)
-        for child in children:
-            if self._find(child) is not None:
-                try:
-                    self.terminate(child, PARENT_ENDED)
-                except InstanceFinishedError:
-                    continue
+        if not cascade:
+            return
+        self._await(instance_id, lambda status: status.is_finished, _TAKES_EFFECT_IN)
+        for child in children_of(self._known(instance_id, _EVENTS)):
+            try:
+                self.terminate(child, PARENT_ENDED)
+            except (InstanceFinishedError, InstanceNotFoundError):
+                continue
 
     def suspend(self, instance_id: str, reason: str = "") -> None:
-        """See `Client.suspend`."""
+        """See `Client.suspend`; it has taken effect, unless the app is down."""
         why = arguments.note(reason, "reason")
-        if self._known(instance_id)["runtimeStatus"] != "Suspended":
+        if self.runtime_status(instance_id) is not RuntimeStatus.SUSPENDED:
             self._steer(instance_id, "suspend", why)
+            self._await(instance_id, _holds, _TAKES_EFFECT_IN)
 
     def resume(self, instance_id: str, reason: str = "") -> None:
-        """See `Client.resume`."""
+        """See `Client.resume`; it has taken effect, unless the app is down."""
         why = arguments.note(reason, "reason")
-        status = RuntimeStatus(self._known(instance_id)["runtimeStatus"])
-        if status is RuntimeStatus.SUSPENDED or status.is_finished:
+        if _holds(self.runtime_status(instance_id)):
             self._steer(instance_id, "resume", why)
+            self._await(instance_id, lambda s: s is not RuntimeStatus.SUSPENDED, _TAKES_EFFECT_IN)
 
     def rewind(self, instance_id: str, reason: str = "") -> None:
         """See `Client.rewind`.
 
         Raises:
-            NotRewindableError: The instance has not failed; or it handled failures, which Azure's
-                rewind would take out of its history too.
+            NotRewindableError: The instance has not failed; or it, or a child that failed with
+                it, handled failures, which Azure's rewind would take out of its history too.
         """
         why = arguments.note(reason, "reason")
-        found = self._known(instance_id, _WITH_HISTORY)
+        found = self._known(instance_id, _EVENTS)
         if found["runtimeStatus"] != "Failed":
             raise NotRewindableError(
                 f"instance {instance_id!r} is {found['runtimeStatus']}; "
-                "only failed instances can be rewound"
+                "only a failed one is rewound"
             )
-        if len(names_of_failures(found)) > 1:
+        self._refuse_handled(found)
+        answer = self._webhook.request(
+            "POST",
+            "instances",
+            instance_id,
+            "rewind",
+            query={"reason": why},
+            allowed=(200, 202, 404, 410),
+            repeatable=False,
+        )
+        _refuse(answer, instance_id)
+
+    def _refuse_handled(self, found: dict[str, Any]) -> None:
+        if has_handled_failures(found):
             raise NotRewindableError(
-                f"instance {instance_id!r} handled failures before it failed, and Azure's rewind "
-                "would run those again as well: restart it instead"
+                f"instance {found['instanceId']!r} handled failures before it failed, and Azure's "
+                "rewind would run those again as well: restart it instead"
             )
-        self._steer(instance_id, "rewind", why)
+        for child in failed_children_of(found):
+            below = self._find(child, _EVENTS)
+            if below is not None and below["runtimeStatus"] == "Failed":
+                self._refuse_handled(below)
 
     def restart(self, instance_id: str, *, new_instance_id: bool | str = True) -> str:
         """See `Client.restart`."""
@@ -278,19 +365,21 @@ class AzureClient:
             raise TypeError(f"new_instance_id is True, False or an id, not {chosen!r}")
         target = chosen if isinstance(chosen, str) else uuid4().hex if chosen else instance_id
         validate_instance_id(target)
-        carried = _input(found)
-        definition = None if self._app is None else self._app.registry.orchestration(found["name"])
+        carried = input_of(self._opened(found, instance_id))
+        definition = None if self._registry is None else self._registry.orchestration(found["name"])
         payload = envelope.Envelope(
             ostinato=envelope.VERSION,
             data=carried.data,
-            version=carried.version if definition is None else definition.version,
+            version=None if definition is None else definition.version,
             tags=carried.tags,
         )
-        return self._post(found["name"], target, envelope.written(payload), "replace_finished")
+        return self._post(found["name"], target, self._sent(payload), is_ours=chosen is True)
+
+    # Forgetting
 
     def purge(self, instance_id: str) -> int:
         """See `Client.purge`."""
-        found = self._known(instance_id, _WITH_HISTORY)
+        found = self._known(instance_id, _EVENTS)
         if not RuntimeStatus(found["runtimeStatus"]).is_finished:
             raise InstanceExistsError(
                 f"instance {instance_id!r} is {found['runtimeStatus']}: it can be forgotten when "
@@ -301,13 +390,15 @@ class AzureClient:
     def _purge(self, found: dict[str, Any]) -> int:
         count = 0
         for child in children_of(found, finished=True):
-            below = self._find(child, _WITH_HISTORY)
+            below = self._find(child, _EVENTS)
             if below is not None and RuntimeStatus(below["runtimeStatus"]).is_finished:
                 count += self._purge(below)
         answer = self._webhook.request(
             "DELETE", "instances", found["instanceId"], allowed=(200, 404)
         )
-        return count + (answer.json()["instancesDeleted"] if answer.status == 200 else 0)
+        if answer.status == 404:
+            return count + int(answer.is_repeat)
+        return count + int(answer.json()["instancesDeleted"])
 
     def purge_many(self, query: Query) -> int:
         """See `Client.purge_many`."""
@@ -320,9 +411,11 @@ class AzureClient:
             if page is None:
                 break
         for instance_id in finished:
-            found = self._find(instance_id, _WITH_HISTORY)
+            found = self._find(instance_id, _EVENTS)
             count += 0 if found is None else self._purge(found)
         return count
+
+    # Asking
 
     def _steer(self, instance_id: str, verb: str, reason: str) -> None:
         answer = self._webhook.request(
@@ -333,7 +426,8 @@ class AzureClient:
             query={"reason": reason},
             allowed=(200, 202, 404, 410),
         )
-        _refuse(answer, instance_id)
+        if not (answer.status == 410 and answer.is_repeat):
+            _refuse(answer, instance_id)
 
     def _find(
         self, instance_id: str, query: Mapping[str, str] | None = None
@@ -349,37 +443,38 @@ class AzureClient:
             raise _not_found(instance_id)
         return found
 
+    def _sent(self, payload: envelope.Envelope) -> Json:
+        """A payload's text, its data claimed where it is too large."""
+        if self._claims is not None:
+            data = claim_value(payload.text, self._claims)
+            payload = msgspec.structs.replace(payload, data=msgspec.Raw(data.encode()))
+        return envelope.written(payload)
 
-def _status(found: dict[str, Any]) -> InstanceStatus:
-    """An instance as the API tells of it."""
-    status = RuntimeStatus(found["runtimeStatus"])
-    carried = _input(found)
-    parent = found.get("parentInstanceId")
-    failed = status is RuntimeStatus.FAILED
-    return InstanceStatus(
-        instance_id=found["instanceId"],
-        execution_id="",
-        name=found["name"],
-        version=carried.version or None,
-        runtime_status=status,
-        created_at=datetime.fromisoformat(found["createdTime"]),
-        updated_at=datetime.fromisoformat(found["lastUpdatedTime"]),
-        input=decode(carried.text),
-        output=None if failed else _output(found.get("output")),
-        custom_status=found.get("customStatus"),
-        failure=failure_in(found) if failed else None,
-        tags=carried.tags or {},
-        parent=None if not parent else Parent(parent, "", -1),
-    )
+    def _opened(self, found: dict[str, Any], instance_id: str | None = None) -> dict[str, Any]:
+        """What the API tells of an instance, with what is claimed in its place.
+
+        Raises:
+            AzureError: Something is claimed, this client has no claims, and the instance was
+                asked for by its id; in a list the claims are left as they are.
+        """
+        opened = dict(found)
+        for name in ("input", "output"):
+            text = msgspec.json.encode(found.get(name)).decode()
+            if not is_claimed(text):
+                continue
+            if self._claims is not None:
+                opened[name] = msgspec.json.decode(unclaim_text(text, self._claims))
+            elif instance_id is not None:
+                raise AzureError(
+                    f"the {name} of instance {instance_id!r} is in Blob storage: give the client "
+                    "claims=BlobClaims.connect(...)"
+                )
+        return opened
 
 
-def _input(found: dict[str, Any]) -> envelope.Envelope:
-    return envelope.read(msgspec.json.encode(found.get("input")).decode())
-
-
-def _output(value: Any) -> Any:
-    """An output, out of its envelope where it is in one."""
-    return decode(envelope.read_exact(msgspec.json.encode(value).decode()).text)
+def _holds(status: RuntimeStatus) -> bool:
+    """Whether nothing moves in an instance until somebody says so."""
+    return status is RuntimeStatus.SUSPENDED or status.is_finished
 
 
 def _query_time(at: datetime) -> str:
@@ -390,12 +485,17 @@ def _refuse(answer: Answer, instance_id: str) -> None:
     if answer.status == 404:
         raise _not_found(instance_id)
     if answer.status == 410:
-        raise InstanceFinishedError(f"instance {instance_id!r} has ended")
+        raise InstanceFinishedError(
+            f"instance {instance_id!r} has ended and takes no more messages"
+        )
 
 
 def _not_found(instance_id: str) -> InstanceNotFoundError:
     return InstanceNotFoundError(f"there is no instance {instance_id!r}")
 
 
-def _exists(instance_id: str) -> InstanceExistsError:
-    return InstanceExistsError(f"there is an instance {instance_id!r} already")
+def _exists(instance_id: str, status: str) -> InstanceExistsError:
+    return InstanceExistsError(
+        f"instance {instance_id!r} exists already and is {status}; choose another id, or start it "
+        "with if_exists='attach' or, once it has ended, 'replace_finished'"
+    )

@@ -50,7 +50,7 @@ def _terminate(client: AzureClient, instance_id: str, reason: str) -> None:
 
 def _check(client: AzureClient, instance_id: str) -> str:
     try:
-        status = client.get_status(instance_id)
+        status = client.runtime_status(instance_id)
     except InstanceNotFoundError:
         return "free"
-    return "free" if status.runtime_status.is_finished else "taken"
+    return "free" if status.is_finished else "taken"

@@ -1,13 +1,13 @@
 """What the management API tells of an instance's history.
 
 It gives events for people to look at: without task ids and turns, scheduling events merged into
-their ends.
+their ends, times of scheduling kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,22 +17,35 @@ from ostinato.events import Event
 from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, Failure
 from ostinato_azure import envelope
 from ostinato_azure.failures import failure_from_details
+from ostinato_azure.markers import is_marker
+from ostinato_azure.names import CLIENT, GATE
 
-_FAILED = ("TaskFailed", "SubOrchestrationInstanceFailed")
+_CHILD = "SubOrchestrationInstance"
 
 
 def children_of(found: dict[str, Any], *, finished: bool = False) -> list[str]:
     """Ids of the children that have not ended; with ``finished``, those that have as well."""
-    kinds = ["SubOrchestrationInstanceCreated"]
+    kinds = [f"{_CHILD}Created"]
     if finished:
-        kinds += ["SubOrchestrationInstanceCompleted", "SubOrchestrationInstanceFailed"]
+        kinds += [f"{_CHILD}Completed", f"{_CHILD}Failed"]
     ids = [e.get("InstanceId") for e in _events(found) if e["EventType"] in kinds]
     return [str(found_id) for found_id in ids if found_id]
 
 
-def names_of_failures(found: dict[str, Any]) -> list[str]:
-    """Names of the attempts that failed, in order."""
-    return [str(e.get("FunctionName")) for e in _events(found) if e["EventType"] in _FAILED]
+def failed_children_of(found: dict[str, Any]) -> list[str]:
+    """Ids of the children that failed."""
+    ids = [e.get("InstanceId") for e in _events(found) if e["EventType"] == f"{_CHILD}Failed"]
+    return [str(found_id) for found_id in ids if found_id]
+
+
+def failures_in(found: dict[str, Any]) -> list[Failure]:
+    """Why attempts of activities and children failed, in order."""
+    kinds = {"TaskFailed": ACTIVITY_ERROR, f"{_CHILD}Failed": SUB_ORCHESTRATION_ERROR}
+    return [
+        _failure(event, kinds[event["EventType"]])
+        for event in _events(found)
+        if event["EventType"] in kinds
+    ]
 
 
 def failure_in(found: dict[str, Any]) -> Failure:
@@ -47,71 +60,162 @@ def failure_in(found: dict[str, Any]) -> Failure:
 
 
 def history_of(found: dict[str, Any]) -> Sequence[Event]:
-    """The history as far as the API tells it; task ids count up in the order of the events."""
-    history: list[Event] = []
-    next_id = 0
-    for told in _events(found):
-        at = datetime.fromisoformat(told["Timestamp"])
+    """Return the history as far as the API tells it, in the order of time.
+
+    Task ids, which it does not tell, count up in the order in which the events were scheduled.
+    What the adapter itself schedules is left out.
+    """
+    return _History(found).events()
+
+
+class _History:
+    """Gathers events; the ids are given when all that was scheduled is known."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self._found = found
+        self._scheduled: list[tuple[Event, Event | None]] = []
+        """What was scheduled and how it ended, with ids that are yet to be given."""
+        self._others: list[Event] = []
+        for told in _events(found):
+            self._take(told)
+
+    def events(self) -> list[Event]:
+        """All of them, oldest first."""
+        in_order = sorted(self._scheduled, key=lambda pair: pair[0].at)
+        history = list(self._others)
+        for task_id, pair in enumerate(in_order):
+            history += [
+                msgspec.structs.replace(event, task_id=task_id)
+                for event in pair
+                if event is not None
+            ]
+        return sorted(history, key=_place)
+
+    def _take(self, told: dict[str, Any]) -> None:
+        at = _time(told["Timestamp"])
         name = str(told.get("FunctionName") or told.get("Name") or "")
         scheduled = told.get("ScheduledTime")
-        began = at if scheduled is None else datetime.fromisoformat(scheduled)
+        began = at if scheduled is None else _time(scheduled)
+        if name in (GATE, CLIENT):
+            return
+        match told["EventType"]:
+            case "TaskScheduled" | "TaskCompleted" | "TaskFailed":
+                begin = ev.TaskScheduled(at=began, task_id=0, name=name)
+                self._scheduled.append((begin, _end_of_activity(told, at, name)))
+            case "SubOrchestrationInstanceCreated":
+                self._scheduled.append((_child(told, began, name), None))
+            case "SubOrchestrationInstanceCompleted":
+                result = envelope.read_exact(_json(told.get("Result"))).text
+                end = ev.SubOrchestrationInstanceCompleted(at=at, task_id=0, result=result)
+                self._scheduled.append((_child(told, began, name), end))
+            case "SubOrchestrationInstanceFailed":
+                failure = _failure(told, SUB_ORCHESTRATION_ERROR, name)
+                failed = ev.SubOrchestrationInstanceFailed(at=at, task_id=0, failure=failure)
+                self._scheduled.append((_child(told, began, name), failed))
+            case "TimerCreated":
+                due = _time(told["FireAt"])
+                if not is_marker(due):
+                    self._scheduled.append((ev.TimerCreated(at=at, task_id=0, due=due), None))
+            case "TimerFired":
+                self._fire(at, _time(told["FireAt"]))
+            case _:
+                event = self._of_the_instance(told, at, name)
+                if event is not None:
+                    self._others.append(event)
+
+    def _fire(self, at: datetime, due: datetime) -> None:
+        """The first open timer that was due then has fired."""
+        for position, (begin, end) in enumerate(self._scheduled):
+            if isinstance(begin, ev.TimerCreated) and begin.due == due and end is None:
+                self._scheduled[position] = (begin, ev.TimerFired(at=at, task_id=0, due=due))
+                return
+
+    def _of_the_instance(self, told: dict[str, Any], at: datetime, name: str) -> Event | None:
+        reason = str(told.get("Reason") or told.get("Input") or "")
         match told["EventType"]:
             case "ExecutionStarted":
-                payload = envelope.read(_json(told.get("Input")))
-                history.append(
-                    ev.ExecutionStarted(
-                        at=at,
-                        instance_id=found["instanceId"],
-                        execution_id="",
-                        name=name,
-                        input=payload.text,
-                        version=payload.version,
-                        tags=payload.tags,
-                    )
+                payload = envelope.read(_text(told.get("Input")))
+                return ev.ExecutionStarted(
+                    at=at,
+                    instance_id=self._found["instanceId"],
+                    execution_id="",
+                    name=name,
+                    input=payload.text,
+                    version=payload.version,
+                    tags=payload.tags,
                 )
-            case "TaskScheduled":
-                history.append(ev.TaskScheduled(at=at, task_id=next_id, name=name))
-                next_id += 1
-            case "TaskCompleted":
-                result = envelope.read_exact(_json(told.get("Result"))).text
-                history += [
-                    ev.TaskScheduled(at=began, task_id=next_id, name=name),
-                    ev.TaskCompleted(at=at, task_id=next_id, result=result),
-                ]
-                next_id += 1
-            case "TaskFailed":
-                failure = _failure(told, ACTIVITY_ERROR, name)
-                history += [
-                    ev.TaskScheduled(at=began, task_id=next_id, name=name),
-                    ev.TaskFailed(at=at, task_id=next_id, failure=failure),
-                ]
-                next_id += 1
             case "EventRaised":
-                payload = envelope.read(_json(told.get("Input")))
-                history.append(
-                    ev.EventRaised(at=at, name=name, data=payload.text, event_id=payload.event_id)
+                payload = envelope.read(_text(told.get("Input")))
+                return ev.EventRaised(
+                    at=at, name=name, data=payload.text, event_id=payload.event_id
                 )
+            case "ExecutionSuspended":
+                return ev.ExecutionSuspended(at=at, reason=reason)
+            case "ExecutionResumed":
+                return ev.ExecutionResumed(at=at, reason=reason)
             case "ExecutionTerminated":
-                history.append(ev.ExecutionTerminated(at=at, reason=str(told.get("Input") or "")))
+                return ev.ExecutionTerminated(at=at, reason=reason, cascade=False)
             case "ExecutionCompleted":
-                history.append(_completed(told, at, found))
+                return self._completed(told, at)
             case _:
-                pass
-    return history
+                return None
+
+    def _completed(self, told: dict[str, Any], at: datetime) -> Event:
+        match told.get("OrchestrationStatus"):
+            case "Failed":
+                failure = failure_in(self._found)
+                return ev.ExecutionCompleted(at=at, status="Failed", failure=failure)
+            case "Terminated":
+                return ev.ExecutionCompleted(at=at, status="Terminated")
+            case _:
+                result = envelope.read_exact(_json(told.get("Result"))).text
+                return ev.ExecutionCompleted(at=at, status="Completed", result=result)
 
 
-def _completed(told: dict[str, Any], at: datetime, found: dict[str, Any]) -> Event:
-    if told.get("OrchestrationStatus") == "Failed":
-        return ev.ExecutionCompleted(at=at, status="Failed", failure=failure_in(found))
-    return ev.ExecutionCompleted(at=at, status="Completed", result=_json(told.get("Result")))
+def _place(event: Event) -> tuple[datetime, int]:
+    """By time; of what has one time, the beginning first and the end last."""
+    match event:
+        case ev.ExecutionStarted():
+            return event.at, 0
+        case ev.ExecutionCompleted():
+            return event.at, 2
+        case _:
+            return event.at, 1
 
 
-def _failure(told: dict[str, Any], kind: str, name: str) -> Failure:
+def _end_of_activity(told: dict[str, Any], at: datetime, name: str) -> Event | None:
+    match told["EventType"]:
+        case "TaskCompleted":
+            result = envelope.read_exact(_json(told.get("Result"))).text
+            return ev.TaskCompleted(at=at, task_id=0, result=result)
+        case "TaskFailed":
+            return ev.TaskFailed(at=at, task_id=0, failure=_failure(told, ACTIVITY_ERROR, name))
+        case _:
+            return None
+
+
+def _child(told: dict[str, Any], at: datetime, name: str) -> ev.SubOrchestrationInstanceCreated:
+    child_id = str(told.get("InstanceId") or "")
+    return ev.SubOrchestrationInstanceCreated(at=at, task_id=0, name=name, instance_id=child_id)
+
+
+def _failure(told: dict[str, Any], kind: str, name: str | None = None) -> Failure:
     return failure_from_details(told.get("FailureDetails"), told.get("Reason"), kind, name)
+
+
+def _time(text: str) -> datetime:
+    """A time as .NET writes it, which may be finer than a microsecond."""
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _events(found: dict[str, Any]) -> list[dict[str, Any]]:
     return found.get("historyEvents") or []
+
+
+def _text(value: Any) -> str | None:
+    """The text of an input, which some versions of the extension give as JSON's own value."""
+    return value if value is None or isinstance(value, str) else _json(value)
 
 
 def _json(value: Any) -> str:

@@ -1,20 +1,41 @@
 """The management API of a function app, as HTTP: where it is, its key, and its answers.
 
-Follows the extension's HTTP API (learn.microsoft.com, durable-functions-http-api).
+Follows the extension's HTTP API (learn.microsoft.com, durable-functions-http-api). The key goes
+in the header ``x-functions-key``, which the Functions host reads before the query's ``code``:
+URLs get into logs, httpx's own among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 
 from ostinato.errors import OstinatoError
 
+if TYPE_CHECKING:
+    import httpx
+
 PATH = "/runtime/webhooks/durabletask"
+KEY_VARIABLE = "OSTINATO_AZURE_KEY"
+"""The environment variable with the key, where none is given."""
+
+_END = "/durabletask"
 _TIMEOUT = 60.0
+_TRIES = 4
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 30.0
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+_REFUSED_FOR_NOW = frozenset({429, 503})
+"""The app is throttled or just starting: it has not taken the request."""
+
+_LOST_ON_THE_WAY = frozenset({502, 504})
+"""A gateway gave up: the app may have taken the request."""
 
 
 class AzureError(OstinatoError):
@@ -27,42 +48,121 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     text: str
     headers: dict[str, str]
+    is_repeat: bool = False
+    """Whether the request was made before, and may have taken effect then, unseen."""
 
     def json(self) -> Any:
-        """The body as a value; None when there is none."""
-        return msgspec.json.decode(self.text) if self.text else None
+        """The body as a value; None when there is none.
+
+        Raises:
+            AzureError: It is no JSON, so that something else answered than the extension.
+        """
+        try:
+            return msgspec.json.decode(self.text) if self.text else None
+        except msgspec.MsgspecError:
+            raise AzureError(
+                f"what answered is not the management API of a function app: {self.text[:100]!r}"
+            ) from None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a management API is, and with what it is asked."""
+
+    base: str
+    """The URL up to and including ``durabletask``."""
+    key: str | None
+    query: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"Place({self.base!r})"
+
+
+def place_of(url: str, key: str | None = None, task_hub: str | None = None) -> Place:
+    """Return the place that a URL names: an app's, its webhooks', or one of an instance.
+
+    Args:
+        url: E.g. ``https://pipelines.azurewebsites.net``. What its query says of the key, the
+            task hub and the connection holds where the arguments say nothing.
+        key: The system key of the durabletask extension; else `KEY_VARIABLE` has it.
+        task_hub: Another hub than the app's own.
+
+    Raises:
+        ValueError: It is no such URL, or the key cannot be one.
+    """
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        shown = f"{parts.scheme}://{parts.hostname}" if parts.hostname else url.partition("?")[0]
+        raise ValueError(
+            f"the URL of a function app is like https://<name>.azurewebsites.net, not {shown!r}"
+        )
+    before, found, _ = parts.path.partition(_END)
+    path = before + _END if found else parts.path.rstrip("/") + PATH
+    said = {name.lower(): value for name, value in parse_qsl(parts.query)}
+    chosen = (key or said.get("code") or os.environ.get(KEY_VARIABLE) or "").strip()
+    if not (chosen.isascii() and chosen.isprintable()):
+        raise ValueError("the key has characters that no key of Azure's has")
+    query = {"taskHub": task_hub or said.get("taskhub"), "connection": said.get("connection")}
+    return Place(
+        base=f"{parts.scheme}://{parts.netloc}{path}",
+        key=chosen or None,
+        query={name: value for name, value in query.items() if value},
+    )
+
+
+def place_of_binding(text: str) -> Place:
+    """Return the place that a ``durableClient`` binding's text tells of.
+
+    Raises:
+        ValueError: The text is no such binding's.
+    """
+    try:
+        told: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+        rpc = str(told.get("rpcBaseUrl") or "")
+        if urlsplit(rpc).path.strip("/"):  # the loopback end; a gRPC address has no path
+            query = {"taskHub": told.get("taskHubName"), "connection": told.get("connectionName")}
+            return Place(rpc.rstrip("/"), None, {n: str(v) for n, v in query.items() if v})
+        return place_of(str(told["managementUrls"]["statusQueryGetUri"]))
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
+        # The text holds the key, and so may what is wrong with it.
+        raise ValueError("this is not the text of a durableClient binding") from None
 
 
 class Webhook:
-    """One app's management API.
+    """One app's management API; safe to use from any thread.
 
     Args:
-        base: Its URL, up to and including ``durabletask``.
-        query: What every request carries: the key, and the task hub where it is not the app's.
+        place: Where it is.
+        transport: What carries the requests, in place of the network.
+        pause: Waits for a number of seconds.
     """
 
-    def __init__(self, base: str, query: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         import httpx  # loaded when something is asked for, not with the function app
 
-        self._base = base.rstrip("/")
-        self._query = dict(query)
-        # Certificates take long to load, and loopback has none.
-        self._http = httpx.Client(timeout=_TIMEOUT, verify=self._base.startswith("https:"))
+        self._place = place
+        self._pause = pause
+        is_near = urlsplit(place.base).hostname in _LOOPBACK
+        self._http = httpx.Client(
+            timeout=_TIMEOUT,
+            transport=transport,
+            trust_env=not is_near,  # loopback needs no proxy
+            verify=place.base.startswith("https:"),  # certificates take long to load
+            headers={} if place.key is None else {"x-functions-key": place.key},
+        )
 
     def __repr__(self) -> str:
-        return f"Webhook({self._base!r})"
+        return f"Webhook({self._place.base!r})"
 
     @classmethod
     def of_binding(cls, text: str) -> Webhook:
-        """Return the API that a ``durableClient`` binding's text tells of."""
-        told: dict[str, Any] = msgspec.json.decode(text)
-        rpc = str(told.get("rpcBaseUrl") or "")
-        if urlsplit(rpc).path.strip("/"):  # the loopback end; a gRPC address has no path
-            return cls(rpc, {})
-        links: dict[str, str] = told["managementUrls"]
-        status = urlsplit(links["statusQueryGetUri"])
-        base = f"{status.scheme}://{status.netloc}{status.path.partition('/instances/')[0]}"
-        return cls(base, dict(parse_qsl(status.query)))
+        """Return the API that a binding's text tells of; see `place_of_binding`."""
+        return cls(place_of_binding(text))
 
     def request(
         self,
@@ -72,34 +172,75 @@ class Webhook:
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
         allowed: tuple[int, ...] = (200, 202),
+        repeatable: bool = True,
     ) -> Answer:
-        """Make a request; ``parts`` are the path's segments.
+        """Make a request, and again where that may help; ``parts`` are the path's segments.
+
+        A throttled request is made again after the time that the app asks for. One that got lost
+        is made again if the app cannot have had it, or if it is ``repeatable``: asked for twice,
+        it has the effect of once.
 
         Raises:
             AzureError: There was no answer, or one with a status that is not ``allowed``.
         """
         import httpx
 
-        url = "/".join((self._base, *(quote(part, safe="") for part in parts)))
-        sent = {"Content-Type": "application/json"} if body is not None else {}
-        try:
-            got = self._http.request(
-                method,
-                url,
-                params={**self._query, **(query or {})},
-                content=body,
-                headers={**sent, **(headers or {})},
-            )
-        except httpx.HTTPError as error:
-            raise AzureError(f"{self._base} did not answer: {type(error).__name__}") from None
-        if got.status_code in (401, 403):
-            raise AzureError(
-                f"{self._base} refused access: give the system key of the durabletask extension"
-            )
-        if got.status_code not in allowed:
-            raise AzureError(f"{self._base} answered {got.status_code}: {got.text[:500]}")
-        return Answer(got.status_code, got.text, dict(got.headers))
+        url = "/".join((self._place.base, *(quote(part, safe="") for part in parts)))
+        content_type = {} if body is None else {"Content-Type": "application/json"}
+        pause, is_repeat = _FIRST_PAUSE, False
+        for left in reversed(range(_TRIES)):
+            may_repeat = left > 0
+            try:
+                got = self._http.request(
+                    method,
+                    url,
+                    params={**self._place.query, **(query or {})},
+                    content=body,
+                    headers={**content_type, **(headers or {})},
+                )
+            except httpx.TransportError as error:
+                never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                lost = not isinstance(error, httpx.TimeoutException)
+                if not (may_repeat and (never_sent or (lost and repeatable))):
+                    raise AzureError(self._silence(error, sent=not never_sent)) from None
+                is_repeat |= not never_sent
+                wait = pause
+            else:
+                lost = got.status_code in _LOST_ON_THE_WAY
+                refused = got.status_code in _REFUSED_FOR_NOW
+                if not (may_repeat and (refused or (lost and repeatable))):
+                    return self._answer(got, allowed, is_repeat)
+                is_repeat |= lost
+                wait = max(pause, _asked_for(got.headers))
+            self._pause(wait)
+            pause *= 2
+        raise AssertionError("the last try answers or raises")
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def _answer(self, got: httpx.Response, allowed: tuple[int, ...], is_repeat: bool) -> Answer:
+        status, base = got.status_code, self._place.base
+        if status in (401, 403):
+            fault = "asks for a key" if self._place.key is None else "does not take the key"
+            raise AzureError(
+                f"{base} {fault}: give the system key of the durabletask extension as key=... or "
+                f"in {KEY_VARIABLE}"
+            )
+        if status not in allowed:
+            told = got.text[:500].replace(self._place.key or "\0", "…")
+            raise AzureError(f"{base} answered {status}: {told}")
+        return Answer(status, got.text, dict(got.headers), is_repeat)
+
+    def _silence(self, error: Exception, *, sent: bool) -> str:
+        told = f"{self._place.base} did not answer: {type(error).__name__}"
+        return f"{told}; what was asked for may have happened all the same" if sent else told
+
+
+def _asked_for(headers: Mapping[str, str]) -> float:
+    """Seconds that an answer asks for before the next request; 0 where it says nothing."""
+    try:
+        return min(max(float(headers.get("Retry-After", "")), 0.0), _LONGEST_PAUSE)
+    except ValueError:  # a date, which only says that there is time
+        return 0.0

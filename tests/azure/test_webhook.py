@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
+from collections.abc import Callable
+from typing import Any
 
+import httpx
 import pytest
 
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
-from ostinato_azure.webhook import AzureError, Webhook
+from ostinato_azure.webhook import (
+    KEY_VARIABLE,
+    AzureError,
+    Webhook,
+    place_of,
+    place_of_binding,
+)
 from tests.azure.test_functions import beside_plain_functions
 from tests.conformance.harness import EPOCH
 
@@ -59,3 +69,153 @@ def test_inside_an_app_the_binding_says_where_it_is(rpc: str, shown: str):
     webhook = Webhook.of_binding(text)
     assert repr(webhook) == f"Webhook({shown!r})"
     webhook.close()
+
+
+class App:
+    """A function app's webhooks that answer as told, and note what was asked and waited for."""
+
+    def __init__(self, *answers: httpx.Response | Exception, key: str | None = KEY) -> None:
+        self._answers = list(answers)
+        self.asked: list[httpx.Request] = []
+        self.pauses: list[float] = []
+        self.webhook = Webhook(
+            place_of("https://app.example", key),
+            transport=httpx.MockTransport(self._answer),
+            pause=self.pauses.append,
+        )
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def throttled(after: str) -> httpx.Response:
+    return httpx.Response(429, headers={"Retry-After": after})
+
+
+def test_a_throttled_request_is_made_again_when_the_app_says() -> None:
+    app = App(throttled("7"), httpx.Response(503), throttled("a date"), httpx.Response(200))
+    answer = app.webhook.request("POST", "orchestrators", "job", repeatable=False)
+    assert (answer.status, answer.is_repeat) == (200, False)
+    assert app.pauses == [7.0, 0.2, 0.4]
+
+
+def test_an_app_that_stays_throttled_is_an_error_after_a_few_tries() -> None:
+    app = App(*(throttled("9999") for _ in range(4)))
+    with pytest.raises(AzureError, match="answered 429"):
+        app.webhook.request("GET", "instances")
+    assert app.pauses == [30.0, 30.0, 30.0]
+
+
+@pytest.mark.parametrize("fault", [httpx.ReadError("cut"), httpx.Response(502)])
+def test_a_request_that_got_lost_is_made_again_only_where_that_does_no_harm(
+    fault: httpx.Response | Exception,
+) -> None:
+    app = App(fault, httpx.Response(200))
+    assert app.webhook.request("GET", "instances").is_repeat
+    app = App(fault)
+    with pytest.raises(AzureError, match=r"may have happened|answered 502"):
+        app.webhook.request("POST", "orchestrators", "job", repeatable=False)
+
+
+def test_a_request_that_was_never_sent_is_made_again() -> None:
+    app = App(httpx.ConnectError("no"), httpx.Response(200))
+    assert not app.webhook.request("POST", "orchestrators", "job", repeatable=False).is_repeat
+
+
+def test_an_app_that_takes_too_long_is_not_asked_again() -> None:
+    app = App(httpx.ReadTimeout("slow"))
+    with pytest.raises(AzureError, match=r"https://app\.example/.* did not answer: ReadTimeout"):
+        app.webhook.request("GET", "instances")
+
+
+def test_the_key_is_in_no_url_and_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    app = App(httpx.Response(400, text=f"?code={KEY}"))
+    with pytest.raises(AzureError) as caught:
+        app.webhook.request("GET", "instances")
+    (asked,) = app.asked
+    assert asked.headers["x-functions-key"] == KEY
+    for told in (str(asked.url), caplog.text, str(caught.value), repr(app.webhook)):
+        assert KEY not in told
+
+
+@pytest.mark.parametrize(("key", "said"), [(None, "asks for a key"), (KEY, "not take the key")])
+@pytest.mark.parametrize("status", [401, 403])
+def test_no_key_and_a_wrong_key_are_told_apart(key: str | None, said: str, status: int) -> None:
+    with pytest.raises(AzureError, match=f"{said}: give the system key .* {KEY_VARIABLE}"):
+        App(httpx.Response(status), key=key).webhook.request("GET", "instances")
+
+
+def test_what_is_no_management_api_is_said_to_be_none() -> None:
+    answer = App(httpx.Response(200, text="<html>")).webhook.request("GET", "instances")
+    with pytest.raises(AzureError, match="not the management API"):
+        answer.json()
+
+
+BASE = "https://app.example/runtime/webhooks/durabletask"
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "key", "query"),
+    [
+        ("https://app.example", BASE, None, {}),
+        (" https://app.example/ ", BASE, None, {}),
+        (BASE, BASE, None, {}),
+        (f"{BASE}/instances/one?taskHub=h&code=k&reason=", BASE, "k", {"taskHub": "h"}),
+        (f"{BASE}?connection=c", BASE, None, {"connection": "c"}),
+        ("http://127.0.0.1:17071/durabletask/", "http://127.0.0.1:17071/durabletask", None, {}),
+    ],
+)
+def test_an_app_is_found_by_any_of_its_urls(
+    url: str, base: str, key: str | None, query: dict[str, str]
+) -> None:
+    place = place_of(url)
+    assert (place.base, place.key, place.query) == (base, key, query)
+
+
+def test_the_key_and_the_hub_given_go_before_those_in_the_url_and_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "from-environment\n")
+    assert place_of(BASE).key == "from-environment"
+    assert place_of(f"{BASE}?code=from-url").key == "from-url"
+    place = place_of(f"{BASE}?code=from-url&taskHub=theirs", "given", "mine")
+    assert (place.key, place.query) == ("given", {"taskHub": "mine"})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: place_of(f"app.example?code={KEY}"),
+        lambda: place_of(f"ftp://app.example?code={KEY}"),
+        lambda: place_of(f"https://user:{KEY}@app.example"),
+        lambda: place_of("https://app.example", f"{KEY}\n{KEY}"),
+        lambda: Webhook.of_binding(f'{{"managementUrls": "{KEY}"}}'),
+        lambda: Webhook.of_binding(f'{{"{KEY}'),
+        lambda: Webhook.of_binding("[]"),
+    ],
+)
+def test_what_names_no_app_is_refused_and_no_key_told(make: Callable[[], Any]) -> None:
+    with pytest.raises(
+        ValueError, match=r"function app is like|the key has|durableClient"
+    ) as caught:
+        make()
+    assert KEY not in str(caught.value)
+
+
+def test_a_binding_on_another_hub_says_so() -> None:
+    text = json.dumps({"rpcBaseUrl": "http://127.0.0.1:17071/durabletask/", "taskHubName": "h"})
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.query.decode())
+        return httpx.Response(200)
+
+    webhook = Webhook(place_of_binding(text), transport=httpx.MockTransport(answer))
+    webhook.request("GET", "instances")
+    webhook.close()
+    assert asked == ["taskHub=h"]
