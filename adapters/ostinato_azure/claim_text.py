@@ -56,6 +56,11 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def may_be_claimed(text: str) -> bool:
+    """Whether it is worth looking for claims in a text."""
+    return _KEY in text
+
+
 def is_claimed(text: str) -> bool:
     """Whether something in a text is claimed."""
     return _KEY in text and _CLAIM.search(text) is not None

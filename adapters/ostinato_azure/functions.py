@@ -17,7 +17,6 @@ from ostinato.app import App
 from ostinato.definitions import ActivityDefinition
 from ostinato.errors import CodecError
 from ostinato.triggers import Blob, Http, Queue, Schedule, Trigger
-from ostinato_azure.activity import perform, perform_async
 from ostinato_azure.names import CLIENT, GATE, function_name
 from ostinato_azure.table import Surroundings
 
@@ -185,33 +184,32 @@ class Functions:
         return by_minute
 
     def _orchestrate(self, context: Any) -> str:
-        from ostinato_azure.wires import respond
+        from ostinato_azure.shell import orchestrate
 
-        return respond(context.body, self.around)
+        return orchestrate(context.body, self.around)
 
     def _activity(self, definition: ActivityDefinition) -> Callable[..., Any]:
         limit = self._app.registry.payload_limit
         if definition.is_async:
 
-            async def run_async(payload: Any) -> Any:
-                return await perform_async(definition, payload, limit)
+            async def act_async(payload: Any) -> Any:
+                from ostinato_azure.shell import run_async
 
-            return run_async
+                return await run_async(definition, payload, limit)
 
-        def run(payload: Any) -> Any:
-            return perform(definition, payload, limit)
+            return act_async
 
-        return run
+        def act(payload: Any) -> Any:
+            from ostinato_azure.shell import run
+
+            return run(definition, payload, limit)
+
+        return act
 
     def _operate(self, payload: Any, client: str) -> Any:
-        from ostinato_azure.client import AzureClient
-        from ostinato_azure.client_activity import perform as operate
+        from ostinato_azure.shell import operate
 
-        connected = AzureClient.from_binding(client, app=self._app)
-        try:
-            return operate(payload, connected)
-        finally:
-            connected.close()
+        return operate(payload, client, self._app)
 
     def _is_others(self, kind: str, known_as: str, name: str) -> bool:
         """Whether the function app has a function for this name that is not ours."""

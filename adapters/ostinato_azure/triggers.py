@@ -26,6 +26,7 @@ from ostinato.triggers import (
     TriggerEvent,
     instance_id_for,
 )
+from ostinato_azure.claims import app_claims
 
 if TYPE_CHECKING:
     from ostinato.triggers import HttpAuth
@@ -123,7 +124,7 @@ def start(name: str, event: TriggerEvent, binding: str, app: App) -> str:
     """Start the orchestration for an event, once, and return its instance id."""
     from ostinato_azure.client import AzureClient
 
-    client = AzureClient.from_binding(binding, app=app)
+    client = AzureClient.from_binding(binding, app=app, claims=app_claims())
     try:
         return client.start(
             name,

@@ -1,0 +1,203 @@
+"""Claims around the wires and the activities: neither these nor the core see one.
+
+Before a request is answered, what is claimed in it is fetched, as far as replay needs it: inputs
+of activities it does not. In the answer, and in what activities return, large values are claimed.
+Values that go to functions of others, who know of no claims, stay as they are.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ostinato.events import Json
+from ostinato_azure import envelope
+from ostinato_azure.claim_text import Claims, claim_value, is_claimed, may_be_claimed, unclaim_text
+from ostinato_azure.classic import OrchestrationFailedError
+from ostinato_azure.names import CLIENT
+from ostinato_azure.table import Surroundings
+from ostinato_azure.wires import respond
+
+_MARK = "$OutOfProcData$:"
+_encode = msgspec.json.Encoder().encode
+_decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+_NEEDED = {0: "Input", 5: "Result", 8: "Result", 15: "Input"}
+"""By the number of its type, what replay needs of an event of the classic wire."""
+
+
+def respond_claimed(request: str, around: Surroundings, claims: Claims) -> str:
+    """Return the answer to an orchestration trigger's text; as `ostinato_azure.wires.respond`.
+
+    Raises:
+        OrchestrationFailedError: The orchestration failed, on the classic wire.
+        ClaimError: A payload cannot be stored or read.
+    """
+    if not request.lstrip().startswith("{"):
+        return _ProtobufClaims(around, claims).respond(request)
+    return _JsonClaims(around, claims).respond(request)
+
+
+def fetch_given(given: Any, claims: Claims) -> Any:
+    """Return what an activity was given, fetched where it is claimed.
+
+    Raises:
+        ClaimError: It cannot be read.
+    """
+    value = given
+    text = _encode(given).decode() if isinstance(given, dict) else ""
+    return msgspec.json.decode(unclaim_text(text, claims)) if is_claimed(text) else value
+
+
+def claim_returned(value: Any, given: Any, claims: Claims) -> Any:
+    """Return what an activity returned, or a claim for it, if an orchestration of ours asked.
+
+    Raises:
+        ClaimError: It cannot be stored.
+    """
+    if not (isinstance(given, str) and envelope.is_written(given)):
+        return value
+    text = _encode(value).decode()
+    claimed = claim_value(text, claims)
+    return value if claimed == text else msgspec.json.decode(claimed)
+
+
+class _Known:
+    """Whose functions are whose."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._registry = around.registry
+
+    def activity(self, name: str) -> bool:
+        definition = self._registry.activity(name)
+        return name == CLIENT or (definition is not None and definition.fn is not None)
+
+    def orchestration(self, name: str) -> bool:
+        definition = self._registry.orchestration(name)
+        return definition is not None and definition.fn is not None
+
+
+class _JsonClaims:
+    """The classic wire's requests and answers."""
+
+    def __init__(self, around: Surroundings, claims: Claims) -> None:
+        self._around = around
+        self._claims = claims
+        self._known = _Known(around)
+
+    def respond(self, request: str) -> str:
+        """The answer to a request."""
+        try:
+            answer = respond(self._fetched(request), self._around)
+        except OrchestrationFailedError as error:
+            told, mark, written = str(error).partition(_MARK)
+            raise OrchestrationFailedError(told + mark + self._stored(written, request)) from None
+        return self._stored(answer, request)
+
+    def _fetched(self, request: str) -> str:
+        if not may_be_claimed(request):
+            return request
+        asked: dict[str, Any] = msgspec.json.decode(request)
+        for event in asked["history"]:
+            field = _NEEDED.get(event["EventType"], "")
+            text = event.get(field)
+            if isinstance(text, str):
+                event[field] = unclaim_text(text, self._claims)
+        return _encode(asked).decode()
+
+    def _stored(self, answer: str, request: str) -> str:
+        if len(answer.encode()) <= self._claims.threshold and not may_be_claimed(answer):
+            return answer
+        parts = _decode_raw(answer)
+        actions: list[list[dict[str, Any]]] = msgspec.json.decode(parts["actions"])
+        for action in _each(actions[0]):
+            if isinstance(action.get("input"), str) and self._is_ours(action):
+                action["input"] = claim_value(action["input"], self._claims)
+        parts["actions"] = msgspec.Raw(_encode(actions))
+        output = parts.get("output")
+        if output is not None and self._goes_to_ours(request):
+            claimed = claim_value(bytes(output).decode(), self._claims)
+            parts["output"] = msgspec.Raw(claimed.encode())
+        return _encode(parts).decode()
+
+    def _is_ours(self, action: dict[str, Any]) -> bool:
+        match action["actionType"]:
+            case 0:
+                return self._known.activity(action["functionName"])
+            case 2:
+                return self._known.orchestration(action["functionName"])
+            case 4:
+                return True
+            case _:
+                return False
+
+    def _goes_to_ours(self, request: str) -> bool:
+        """Whether the output is read by a client or by a parent of ours."""
+        asked: dict[str, Any] = msgspec.json.decode(request)
+        started = next(event for event in asked["history"] if event["EventType"] == 0)
+        parent = started.get("ParentInstance")
+        return parent is None or self._known.orchestration(str(parent.get("Name")))
+
+
+def _each(actions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """All actions, those within others too."""
+    for action in actions:
+        yield action
+        yield from _each(action.get("compoundActions") or [])
+
+
+class _ProtobufClaims:
+    """The Durable Task wire's requests and answers."""
+
+    def __init__(self, around: Surroundings, claims: Claims) -> None:
+        self._around = around
+        self._claims = claims
+        self._known = _Known(around)
+
+    def respond(self, request: str) -> str:
+        """The answer to a request."""
+        import durabletask.internal.orchestrator_service_pb2 as pb
+
+        asked = pb.OrchestratorRequest.FromString(b64decode(request, validate=True))
+        goes_to_ours = True
+        for event in (*asked.pastEvents, *asked.newEvents):
+            kind = event.WhichOneof("eventType")
+            body = getattr(event, kind)
+            if kind == "executionStarted" and body.HasField("parentInstance"):
+                goes_to_ours = self._known.orchestration(body.parentInstance.name.value)
+            if kind in ("executionStarted", "eventRaised"):
+                self._fetch(body, "input")
+            elif kind in ("taskCompleted", "subOrchestrationInstanceCompleted"):
+                self._fetch(body, "result")
+        answer = respond(b64encode(asked.SerializeToString()).decode(), self._around)
+        told = pb.OrchestratorResponse.FromString(b64decode(answer))
+        for action in told.actions:
+            match action.WhichOneof("orchestratorActionType"):
+                case "scheduleTask" if self._known.activity(action.scheduleTask.name):
+                    self._store(action.scheduleTask, "input")
+                case "createSubOrchestration" if self._known.orchestration(
+                    action.createSubOrchestration.name
+                ):
+                    self._store(action.createSubOrchestration, "input")
+                case "completeOrchestration":
+                    done = action.completeOrchestration
+                    again = done.orchestrationStatus == pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW
+                    if again or goes_to_ours:
+                        self._store(done, "result")
+                case _:
+                    pass
+        return b64encode(told.SerializeToString()).decode()
+
+    def _fetch(self, message: Any, field: str) -> None:
+        if message.HasField(field):
+            text: Json = getattr(message, field).value
+            if may_be_claimed(text):
+                getattr(message, field).value = unclaim_text(text, self._claims)
+
+    def _store(self, message: Any, field: str) -> None:
+        if message.HasField(field):
+            text: Json = getattr(message, field).value
+            getattr(message, field).value = claim_value(text, self._claims)

@@ -1,0 +1,246 @@
+"""Large payloads in Blob storage.
+
+The extension itself keeps what is too large for its own queues and tables in blobs, so claims are
+not needed for a payload to fit. They keep it out of everything else: the history that the function
+is called with each turn, the messages between host and worker, and the copies that a payload's
+way through several instances makes. Each is stored once, by its hash, and read once by a worker
+that has it in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+from ostinato.errors import OstinatoError
+from ostinato_azure.claim_text import hash_of
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobServiceClient
+
+CONTAINER_VARIABLE = "OSTINATO_CLAIM_CONTAINER"
+"""The app setting that switches claims on: the name of their container."""
+
+THRESHOLD_VARIABLE = "OSTINATO_CLAIM_THRESHOLD"
+"""The app setting with another threshold, in bytes."""
+
+THRESHOLD = 45 * 1024
+"""Bytes beyond which a payload is claimed. Up to here DTFx's Azure Storage provider keeps a
+message in the queue (64 KB as UTF-16 or base64, less what goes with it); beyond it makes a blob
+for each message and each event in any case, so one for the payload alone costs nothing more."""
+
+CACHE_SIZE = 64 * 1024 * 1024
+"""Bytes of payloads that are kept in memory."""
+
+_REFUSED = (
+    "access was refused: the connection string needs the account's key, or the identity the role "
+    "Storage Blob Data Contributor"
+)
+_STORAGE = "AzureWebJobsStorage"
+_T = TypeVar("_T")
+
+
+class ClaimError(OstinatoError):
+    """A large payload cannot be stored or read; the message names the container and the blob."""
+
+
+class BlobClaims:
+    """Claims in a container of Blob storage; safe to use from any thread.
+
+    Nothing is ever deleted: who wants that sets a lifecycle rule on the container, with an age
+    beyond that of the oldest instance.
+
+    Args:
+        service: The storage account.
+        container: The container's name; it is made when it is first needed.
+        threshold: See `THRESHOLD`.
+        cache_size: See `CACHE_SIZE`.
+    """
+
+    def __init__(
+        self,
+        service: BlobServiceClient,
+        container: str = "ostinato-claims",
+        *,
+        threshold: int = THRESHOLD,
+        cache_size: int = CACHE_SIZE,
+    ) -> None:
+        self._service = service
+        self._container = service.get_container_client(container)
+        self._threshold = threshold
+        self._cache = _Cache(cache_size)
+
+    @classmethod
+    def connect(
+        cls, storage: str, container: str = "ostinato-claims", *, threshold: int = THRESHOLD
+    ) -> BlobClaims:
+        """Return the claims in an account.
+
+        Args:
+            storage: A connection string; or the URL of the account's blobs, to be used with the
+                identity that `azure.identity.DefaultAzureCredential` finds.
+            container: As for the class.
+            threshold: As for the class.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        from azure.storage.blob import BlobServiceClient
+
+        if storage.startswith(("https://", "http://")):
+            from azure.identity import DefaultAzureCredential
+
+            service = BlobServiceClient(storage, credential=DefaultAzureCredential())
+        else:
+            try:
+                service = BlobServiceClient.from_connection_string(storage)
+            except ValueError:  # the message may hold the string, which has the account's key
+                raise ValueError(
+                    "storage is a connection string or the URL of an account's blobs, like "
+                    "https://<account>.blob.core.windows.net; this is neither"
+                ) from None
+        return cls(service, container, threshold=threshold)
+
+    @property
+    def threshold(self) -> int:
+        """See `Claims.threshold`."""
+        return self._threshold
+
+    def put(self, sha256: str, text: str) -> None:
+        """See `Claims.put`."""
+        if self._cache.get(sha256) is None:
+            self._tried("stored", sha256, lambda: self._upload(sha256, text.encode()))
+            self._cache.put(sha256, text)
+
+    def get(self, sha256: str) -> str:
+        """See `Claims.get`."""
+        text = self._cache.get(sha256)
+        if text is not None:
+            return text
+        data = self._tried("read", sha256, lambda: self._download(sha256))
+        text = data.decode(errors="replace")
+        if hash_of(text) != sha256:
+            raise ClaimError(f"{self._named(sha256)} holds something else than was stored there")
+        self._cache.put(sha256, text)
+        return text
+
+    def close(self) -> None:
+        """Close the connections to the account."""
+        self._service.close()  # the container's client shares them, and leaves them open
+
+    def _upload(self, sha256: str, data: bytes) -> None:
+        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+        try:
+            self._upload_once(sha256, data)
+        except ResourceNotFoundError:
+            with suppress(ResourceExistsError):  # somebody else was faster
+                self._container.create_container()
+            self._upload_once(sha256, data)
+
+    def _upload_once(self, sha256: str, data: bytes) -> None:
+        from azure.core.exceptions import ResourceExistsError
+
+        with suppress(ResourceExistsError):  # by its name it is the same
+            self._container.upload_blob(sha256, data, overwrite=False)
+
+    def _download(self, sha256: str) -> bytes:
+        return self._container.download_blob(sha256).readall()
+
+    def _tried(self, verb: str, sha256: str, act: Callable[[], _T]) -> _T:
+        """What ``act`` returns; the SDK has its own retries for what passes."""
+        from azure.core.exceptions import (
+            AzureError,
+            ClientAuthenticationError,
+            HttpResponseError,
+            ResourceNotFoundError,
+        )
+
+        try:
+            return act()
+        except ResourceNotFoundError:
+            why = "it is not there: it was deleted, or this is another account or container"
+        except ClientAuthenticationError:
+            why = _REFUSED
+        except HttpResponseError as error:
+            is_refused = error.status_code in (401, 403)
+            why = _REFUSED if is_refused else f"storage answered {error.status_code}"
+        except AzureError as error:
+            why = f"storage did not answer: {type(error).__name__}"
+        raise ClaimError(f"{self._named(sha256)} cannot be {verb}: {why}")
+
+    def _named(self, sha256: str) -> str:
+        account, container = self._container.account_name, self._container.container_name
+        return f"blob {sha256} in container {container!r} of storage account {account!r}"
+
+
+def app_claims(settings: Mapping[str, str] = os.environ) -> BlobClaims | None:
+    """Return the claims of a function app by its settings; None where they are not on.
+
+    They are on where ``OSTINATO_CLAIM_CONTAINER`` is set, and stand in the app's own storage,
+    ``AzureWebJobsStorage``, which may be a connection string or, for a managed identity,
+    ``AzureWebJobsStorage__accountName`` or ``AzureWebJobsStorage__blobServiceUri``.
+
+    Raises:
+        ValueError: A setting is missing or wrong; the message names it.
+    """
+    container = settings.get(CONTAINER_VARIABLE)
+    if not container:
+        return None
+    threshold = settings.get(THRESHOLD_VARIABLE) or str(THRESHOLD)
+    if not threshold.isdecimal():
+        raise ValueError(f"{THRESHOLD_VARIABLE} is {threshold!r}; it must be a number of bytes")
+    account = settings.get(f"{_STORAGE}__accountName")
+    storage = (
+        settings.get(_STORAGE)
+        or settings.get(f"{_STORAGE}__blobServiceUri")
+        or (f"https://{account}.blob.core.windows.net" if account else None)
+    )
+    if storage is None:
+        raise ValueError(
+            f"{CONTAINER_VARIABLE} is set, and there is no storage for it: set {_STORAGE}, "
+            f"{_STORAGE}__accountName or {_STORAGE}__blobServiceUri"
+        )
+    return _connected(storage, container, int(threshold))
+
+
+@lru_cache(maxsize=4)  # one, unless tests set several apps up
+def _connected(storage: str, container: str, threshold: int) -> BlobClaims:
+    return BlobClaims.connect(storage, container, threshold=threshold)
+
+
+class _Cache:
+    """The texts used last, up to a number of bytes; safe to use from any thread."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._texts = OrderedDict[str, str]()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> str | None:
+        with self._lock:
+            text = self._texts.get(name)
+            if text is not None:
+                self._texts.move_to_end(name)
+            return text
+
+    def put(self, name: str, text: str) -> None:
+        with self._lock:
+            if name in self._texts or _size(text) > self._limit:
+                return
+            self._texts[name] = text
+            self._size += _size(text)
+            while self._size > self._limit:
+                _, oldest = self._texts.popitem(last=False)
+                self._size -= _size(oldest)
+
+
+def _size(text: str) -> int:
+    """Bytes of a text, near enough."""
+    return len(text)
