@@ -75,6 +75,7 @@ def application() -> ost.App:
 
     @app.orchestration
     def varied(ctx: ost.OrchestrationContext):
+        assert ctx.patched("first")
         timer = ctx.create_timer(timedelta(hours=1))
         doubled = yield ctx.call_activity(double, 4)
         event = yield ctx.wait_for_external_event("go")
