@@ -48,6 +48,7 @@ _TAKES_EFFECT_IN = 10.0
 _BRIEF = {"showInput": "false"}
 _EVENTS = {"showHistory": "true", "showInput": "false"}
 _WHOLE = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
+_encode = msgspec.json.Encoder().encode
 _TOKEN = "x-ms-continuation-token"
 
 
@@ -263,7 +264,7 @@ class AzureClient:
         """
         found = self._known(instance_id, _WHOLE)
         if self._claims is not None:
-            text = unclaim_text(msgspec.json.encode(found).decode(), self._claims)
+            text = unclaim_text(_encode(found).decode(), self._claims)
             found = msgspec.json.decode(text)
         return history_of(found)
 
@@ -444,11 +445,14 @@ class AzureClient:
         return found
 
     def _sent(self, payload: envelope.Envelope) -> Json:
-        """A payload's text, its data claimed where it is too large."""
-        if self._claims is not None:
-            data = claim_value(payload.text, self._claims)
-            payload = msgspec.structs.replace(payload, data=msgspec.Raw(data.encode()))
-        return envelope.written(payload)
+        """A payload's text, its data claimed where it is too large; an envelope stays one."""
+        text = envelope.written(payload)
+        if self._claims is None:
+            return text
+        if not envelope.is_written(text):
+            return claim_value(text, self._claims)
+        data = claim_value(payload.text, self._claims)
+        return _encode(msgspec.structs.replace(payload, data=msgspec.Raw(data.encode()))).decode()
 
     def _opened(self, found: dict[str, Any], instance_id: str | None = None) -> dict[str, Any]:
         """What the API tells of an instance, with what is claimed in its place.
@@ -459,7 +463,7 @@ class AzureClient:
         """
         opened = dict(found)
         for name in ("input", "output"):
-            text = msgspec.json.encode(found.get(name)).decode()
+            text = _encode(found.get(name)).decode()
             if not is_claimed(text):
                 continue
             if self._claims is not None:

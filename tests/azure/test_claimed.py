@@ -60,10 +60,14 @@ def application() -> ost.App:
         yield
 
     @app.orchestration
+    def repeats(ctx: ost.OrchestrationContext, given: Any):
+        return [given, (yield ctx.wait_for_external_event("go"))]
+
+    @app.orchestration
     def asks_others(ctx: ost.OrchestrationContext, text: str):
         return (yield ctx.call_activity(foreign, text))
 
-    _ = flow, fails, asks_others
+    _ = flow, fails, repeats, asks_others
     return app
 
 
@@ -169,6 +173,13 @@ def test_data_that_looks_like_a_claim_passes_unharmed(stand: Stand) -> None:
         stand.client.raise_event(listed, "go", value)
         stand.host.hub.settle(PATIENCE)
     assert stand.client.wait(listed, PATIENCE).output == ["xxx", forged]
+
+
+def test_large_data_with_the_key_of_an_envelope_passes_unharmed(stand: Stand) -> None:
+    value = {"$ostinato": 1, "text": "x" * 100_000}
+    instance_id = stand.client.start("repeats", value)
+    stand.client.raise_event(instance_id, "go", value)
+    assert stand.client.wait(instance_id, PATIENCE).output == [value, value]
 
 
 @pytest.mark.parametrize("stand", ["classic"], indirect=True)  # 1.x speaks JSON alone
