@@ -31,11 +31,13 @@ from ostinato.ids import validate_instance_id
 from ostinato.replay import PARENT_ENDED
 from ostinato.starting import check_start
 from ostinato_azure import envelope
-from ostinato_azure.claim_text import Claims, claim_value, is_claimed, unclaim_text
+from ostinato_azure.claim_text import Claims
 from ostinato_azure.client_history import children_of, failed_children_of, history_of
+from ostinato_azure.client_payloads import Payloads
 from ostinato_azure.client_rewind import has_handled_failures
 from ostinato_azure.client_status import input_of, status_of
-from ostinato_azure.webhook import Answer, AzureError, Place, Webhook, place_of, place_of_binding
+from ostinato_azure.management import BRIEF, EVENTS, WHOLE, Management, exists
+from ostinato_azure.webhook import Place, Webhook, place_of, place_of_binding
 
 if TYPE_CHECKING:
     import httpx
@@ -44,12 +46,6 @@ _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 2.0
 _TAKES_EFFECT_IN = 10.0
 """Seconds in which a verb that was accepted has its effect, unless the app is down."""
-
-_BRIEF = {"showInput": "false"}
-_EVENTS = {"showHistory": "true", "showInput": "false"}
-_WHOLE = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
-_encode = msgspec.json.Encoder().encode
-_TOKEN = "x-ms-continuation-token"
 
 
 class AzureClient:
@@ -102,13 +98,17 @@ class AzureClient:
         claims: Claims | None,
         transport: httpx.BaseTransport | None,
     ) -> None:
-        self._webhook = Webhook(place, transport=transport)
+        self._api = Management(Webhook(place, transport=transport))
+        self._payloads = Payloads(claims)
         self._registry = None if app is None else app.registry
-        self._claims = claims
+        self._base = place.base
+
+    def __repr__(self) -> str:
+        return f"AzureClient({self._base!r})"
 
     def close(self) -> None:
         """Close the connections."""
-        self._webhook.close()
+        self._api.close()
 
     # Starting
 
@@ -155,58 +155,39 @@ class AzureClient:
         )
 
     def _start(self, start: Start, name: str, payload: envelope.Envelope) -> str:
-        if start.instance_id is None:
-            return self._post(name, uuid4().hex, self._sent(payload), is_ours=True)
+        text = self._payloads.sent(payload)
+        instance_id = start.instance_id
+        if instance_id is None:
+            instance_id = uuid4().hex
+            self._api.start(name, instance_id, text, is_ours=True)
+            return instance_id
         if start.if_exists != "replace_finished":
-            existing = self._find(start.instance_id, _BRIEF)
+            existing = self._api.find(instance_id, BRIEF)
             if existing is not None and start.if_exists == "attach":
-                return start.instance_id
+                return instance_id
             if existing is not None:
-                raise _exists(start.instance_id, existing["runtimeStatus"])
-        is_ours = start.if_exists == "attach"
-        return self._post(name, start.instance_id, self._sent(payload), is_ours=is_ours)
+                raise exists(instance_id, existing["runtimeStatus"])
+        self._api.start(name, instance_id, text, is_ours=start.if_exists == "attach")
+        return instance_id
 
     def start_payload(self, name: str, instance_id: str, payload: Json) -> None:
         """Start an instance with a payload as it is, or leave the one that exists alone."""
-        if self._find(instance_id, _BRIEF) is None:
-            body = payload if self._claims is None else claim_value(payload, self._claims)
-            self._post(name, instance_id, body, is_ours=True)
-
-    def _post(self, name: str, instance_id: str, payload: Json, *, is_ours: bool) -> str:
-        """Start an instance.
-
-        Args:
-            name: The orchestration.
-            instance_id: The new instance's.
-            payload: Its input, not yet doubled.
-            is_ours: Whether an instance of this id is what is wanted, whoever started it: the id
-                is new, so that only an earlier try of this request has; or any will do.
-        """
-        answer = self._webhook.request(
-            "POST",
-            "orchestrators",
-            name,
-            instance_id,
-            body=envelope.doubled(payload),
-            allowed=(202, 409),
-            repeatable=is_ours,
-        )
-        if answer.status == 409 and not is_ours:
-            raise _exists(instance_id, "not finished")
-        return instance_id
+        if self._api.find(instance_id, BRIEF) is None:
+            text = self._payloads.sent_as_it_is(payload)
+            self._api.start(name, instance_id, text, is_ours=True)
 
     # Watching
 
     def get_status(self, instance_id: str) -> InstanceStatus:
         """See `Client.get_status`."""
-        found = self._known(instance_id)
+        found = self._api.get(instance_id)
         if found["runtimeStatus"] == "Failed":
-            found = self._known(instance_id, {"showHistory": "true"})
-        return status_of(self._opened(found, instance_id))
+            found = self._api.get(instance_id, {"showHistory": "true"})
+        return status_of(self._payloads.told(found))
 
     def runtime_status(self, instance_id: str) -> RuntimeStatus:
         """Return where the instance stands, without its payloads."""
-        return RuntimeStatus(self._known(instance_id, _BRIEF)["runtimeStatus"])
+        return RuntimeStatus(self._api.get(instance_id, BRIEF)["runtimeStatus"])
 
     def wait(self, instance_id: str, timeout: float | None = None) -> InstanceStatus:
         """See `Client.wait`; the instance is asked for again and again, ever less often."""
@@ -248,13 +229,12 @@ class AzureClient:
             conditions["createdTimeTo"] = _query_time(query.created_to)
         if query.prefix:
             conditions["instanceIdPrefix"] = query.prefix
-        token = {} if query.page is None else {_TOKEN: query.page}
-        answer = self._webhook.request("GET", "instances", query=conditions, headers=token)
-        found = [status_of(self._opened(item)) for item in answer.json()]
+        items, next_page = self._api.page(conditions, query.page)
+        found = [status_of(self._payloads.listed(item)) for item in items]
         chosen = [status for status in found if query.tags.items() <= status.tags.items()]
         return Page(
             instances=sorted(chosen, key=lambda status: status.created_at, reverse=True),
-            next_page=answer.headers.get(_TOKEN) or None,
+            next_page=next_page,
         )
 
     def get_history(self, instance_id: str) -> Sequence[Event]:
@@ -262,11 +242,7 @@ class AzureClient:
 
         For replaying, the extension's request to the function is a whole history.
         """
-        found = self._known(instance_id, _WHOLE)
-        if self._claims is not None:
-            text = unclaim_text(_encode(found).decode(), self._claims)
-            found = msgspec.json.decode(text)
-        return history_of(found)
+        return history_of(self._payloads.whole(self._api.get(instance_id, WHOLE)))
 
     # Steering
 
@@ -282,26 +258,17 @@ class AzureClient:
     def send_payload(self, instance_id: str, name: str, data: Json, event_id: str | None) -> None:
         """Raise an event whose data is JSON text."""
         payload = msgspec.structs.replace(envelope.plain(data), event_id=event_id)
-        answer = self._webhook.request(
-            "POST",
-            "instances",
-            instance_id,
-            "raiseEvent",
-            name,
-            body=envelope.doubled(self._sent(payload)),
-            allowed=(200, 202, 404, 410),
-            repeatable=event_id is not None,
-        )
-        _refuse(answer, instance_id)
+        text = self._payloads.sent(payload)
+        self._api.raise_event(instance_id, name, text, is_taken_once=event_id is not None)
 
     def terminate(self, instance_id: str, reason: str = "", *, cascade: bool = True) -> None:
         """See `Client.terminate`; the children are ended when the instance has."""
         why = arguments.note(reason, "reason")
-        self._steer(instance_id, "terminate", why)
+        self._api.steer(instance_id, "terminate", why)
         if not cascade:
             return
         self._await(instance_id, lambda status: status.is_finished, _TAKES_EFFECT_IN)
-        for child in children_of(self._known(instance_id, _EVENTS)):
+        for child in children_of(self._api.get(instance_id, EVENTS)):
             try:
                 self.terminate(child, PARENT_ENDED)
             except (InstanceFinishedError, InstanceNotFoundError):
@@ -311,14 +278,14 @@ class AzureClient:
         """See `Client.suspend`; it has taken effect, unless the app is down."""
         why = arguments.note(reason, "reason")
         if self.runtime_status(instance_id) is not RuntimeStatus.SUSPENDED:
-            self._steer(instance_id, "suspend", why)
+            self._api.steer(instance_id, "suspend", why)
             self._await(instance_id, _holds, _TAKES_EFFECT_IN)
 
     def resume(self, instance_id: str, reason: str = "") -> None:
         """See `Client.resume`; it has taken effect, unless the app is down."""
         why = arguments.note(reason, "reason")
         if _holds(self.runtime_status(instance_id)):
-            self._steer(instance_id, "resume", why)
+            self._api.steer(instance_id, "resume", why)
             self._await(instance_id, lambda s: s is not RuntimeStatus.SUSPENDED, _TAKES_EFFECT_IN)
 
     def rewind(self, instance_id: str, reason: str = "") -> None:
@@ -329,23 +296,14 @@ class AzureClient:
                 it, handled failures, which Azure's rewind would take out of its history too.
         """
         why = arguments.note(reason, "reason")
-        found = self._known(instance_id, _EVENTS)
+        found = self._api.get(instance_id, EVENTS)
         if found["runtimeStatus"] != "Failed":
             raise NotRewindableError(
                 f"instance {instance_id!r} is {found['runtimeStatus']}; "
                 "only a failed one is rewound"
             )
         self._refuse_handled(found)
-        answer = self._webhook.request(
-            "POST",
-            "instances",
-            instance_id,
-            "rewind",
-            query={"reason": why},
-            allowed=(200, 202, 404, 410),
-            repeatable=False,
-        )
-        _refuse(answer, instance_id)
+        self._api.steer(instance_id, "rewind", why)
 
     def _refuse_handled(self, found: dict[str, Any]) -> None:
         if has_handled_failures(found):
@@ -354,19 +312,19 @@ class AzureClient:
                 "rewind would run those again as well: restart it instead"
             )
         for child in failed_children_of(found):
-            below = self._find(child, _EVENTS)
+            below = self._api.find(child, EVENTS)
             if below is not None and below["runtimeStatus"] == "Failed":
                 self._refuse_handled(below)
 
     def restart(self, instance_id: str, *, new_instance_id: bool | str = True) -> str:
         """See `Client.restart`."""
-        found = self._known(instance_id)
+        found = self._api.get(instance_id)
         chosen: object = new_instance_id
         if not isinstance(chosen, bool | str):
             raise TypeError(f"new_instance_id is True, False or an id, not {chosen!r}")
         target = chosen if isinstance(chosen, str) else uuid4().hex if chosen else instance_id
         validate_instance_id(target)
-        carried = input_of(self._opened(found, instance_id))
+        carried = input_of(self._payloads.told(found))
         definition = None if self._registry is None else self._registry.orchestration(found["name"])
         payload = envelope.Envelope(
             ostinato=envelope.VERSION,
@@ -374,13 +332,15 @@ class AzureClient:
             version=None if definition is None else definition.version,
             tags=carried.tags,
         )
-        return self._post(found["name"], target, self._sent(payload), is_ours=chosen is True)
+        text = self._payloads.sent(payload)
+        self._api.start(found["name"], target, text, is_ours=chosen is True)
+        return target
 
     # Forgetting
 
     def purge(self, instance_id: str) -> int:
         """See `Client.purge`."""
-        found = self._known(instance_id, _EVENTS)
+        found = self._api.get(instance_id, EVENTS)
         if not RuntimeStatus(found["runtimeStatus"]).is_finished:
             raise InstanceExistsError(
                 f"instance {instance_id!r} is {found['runtimeStatus']}: it can be forgotten when "
@@ -391,15 +351,10 @@ class AzureClient:
     def _purge(self, found: dict[str, Any]) -> int:
         count = 0
         for child in children_of(found, finished=True):
-            below = self._find(child, _EVENTS)
+            below = self._api.find(child, EVENTS)
             if below is not None and RuntimeStatus(below["runtimeStatus"]).is_finished:
                 count += self._purge(below)
-        answer = self._webhook.request(
-            "DELETE", "instances", found["instanceId"], allowed=(200, 404)
-        )
-        if answer.status == 404:
-            return count + int(answer.is_repeat)
-        return count + int(answer.json()["instancesDeleted"])
+        return count + self._api.purge(found["instanceId"])
 
     def purge_many(self, query: Query) -> int:
         """See `Client.purge_many`."""
@@ -412,68 +367,9 @@ class AzureClient:
             if page is None:
                 break
         for instance_id in finished:
-            found = self._find(instance_id, _EVENTS)
+            found = self._api.find(instance_id, EVENTS)
             count += 0 if found is None else self._purge(found)
         return count
-
-    # Asking
-
-    def _steer(self, instance_id: str, verb: str, reason: str) -> None:
-        answer = self._webhook.request(
-            "POST",
-            "instances",
-            instance_id,
-            verb,
-            query={"reason": reason},
-            allowed=(200, 202, 404, 410),
-        )
-        if not (answer.status == 410 and answer.is_repeat):
-            _refuse(answer, instance_id)
-
-    def _find(
-        self, instance_id: str, query: Mapping[str, str] | None = None
-    ) -> dict[str, Any] | None:
-        answer = self._webhook.request(
-            "GET", "instances", instance_id, query=query, allowed=(200, 202, 404, 500)
-        )
-        return None if answer.status == 404 else answer.json()
-
-    def _known(self, instance_id: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
-        found = self._find(instance_id, query)
-        if found is None:
-            raise _not_found(instance_id)
-        return found
-
-    def _sent(self, payload: envelope.Envelope) -> Json:
-        """A payload's text, its data claimed where it is too large; an envelope stays one."""
-        text = envelope.written(payload)
-        if self._claims is None:
-            return text
-        if not envelope.is_written(text):
-            return claim_value(text, self._claims)
-        data = claim_value(payload.text, self._claims)
-        return _encode(msgspec.structs.replace(payload, data=msgspec.Raw(data.encode()))).decode()
-
-    def _opened(self, found: dict[str, Any], instance_id: str | None = None) -> dict[str, Any]:
-        """What the API tells of an instance, with what is claimed in its place.
-
-        Raises:
-            AzureError: Something is claimed, this client has no claims, and the instance was
-                asked for by its id; in a list the claims are left as they are.
-        """
-        opened = dict(found)
-        for name in ("input", "output"):
-            text = _encode(found.get(name)).decode()
-            if not is_claimed(text):
-                continue
-            if self._claims is not None:
-                opened[name] = msgspec.json.decode(unclaim_text(text, self._claims))
-            elif instance_id is not None:
-                raise AzureError(
-                    f"the {name} of instance {instance_id!r} is in Blob storage: give the client "
-                    "claims=BlobClaims.connect(...)"
-                )
-        return opened
 
 
 def _holds(status: RuntimeStatus) -> bool:
@@ -483,23 +379,3 @@ def _holds(status: RuntimeStatus) -> bool:
 
 def _query_time(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _refuse(answer: Answer, instance_id: str) -> None:
-    if answer.status == 404:
-        raise _not_found(instance_id)
-    if answer.status == 410:
-        raise InstanceFinishedError(
-            f"instance {instance_id!r} has ended and takes no more messages"
-        )
-
-
-def _not_found(instance_id: str) -> InstanceNotFoundError:
-    return InstanceNotFoundError(f"there is no instance {instance_id!r}")
-
-
-def _exists(instance_id: str, status: str) -> InstanceExistsError:
-    return InstanceExistsError(
-        f"instance {instance_id!r} exists already and is {status}; choose another id, or start it "
-        "with if_exists='attach' or, once it has ended, 'replace_finished'"
-    )

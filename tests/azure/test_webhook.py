@@ -40,7 +40,7 @@ def test_an_app_that_does_not_answer_is_named_and_its_key_is_not():
         client.get_status("one")
     client.close()
     assert KEY not in str(caught.value)
-    assert KEY not in repr(client._webhook)
+    assert KEY not in repr(client)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

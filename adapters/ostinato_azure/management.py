@@ -1,0 +1,171 @@
+"""The requests of the management API, and what its answers mean as errors of every host's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ostinato.errors import InstanceExistsError, InstanceFinishedError, InstanceNotFoundError
+from ostinato_azure import envelope
+from ostinato_azure.webhook import Answer, Webhook
+
+BRIEF = {"showInput": "false"}
+"""Asks for an instance without its input."""
+
+EVENTS = {"showHistory": "true", "showInput": "false"}
+"""Asks for an instance with its history, and no payload but the output."""
+
+WHOLE = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"}
+"""Asks for everything."""
+
+_TOKEN = "x-ms-continuation-token"
+
+
+class Management:
+    """What can be asked of a function app's instances; each verb is one request.
+
+    All verbs raise `AzureError` where the app does not answer as it should.
+
+    Args:
+        webhook: Where to ask; it is this object's to close.
+    """
+
+    def __init__(self, webhook: Webhook) -> None:
+        self._webhook = webhook
+
+    def __repr__(self) -> str:
+        return f"Management({self._webhook!r})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._webhook.close()
+
+    def start(self, name: str, instance_id: str, payload: str, *, is_ours: bool) -> None:
+        """Start an instance; a finished one of this id is replaced.
+
+        Args:
+            name: The orchestration.
+            instance_id: The new instance's.
+            payload: Its input, not yet doubled.
+            is_ours: Whether an instance of this id is what is wanted, whoever started it: the id
+                is new, so that only an earlier try of this request has; or any will do.
+
+        Raises:
+            InstanceExistsError: An unfinished instance has the id, and is not ours.
+        """
+        answer = self._webhook.request(
+            "POST",
+            "orchestrators",
+            name,
+            instance_id,
+            body=envelope.doubled(payload),
+            allowed=(202, 409),
+            repeatable=is_ours,
+        )
+        if answer.status == 409 and not is_ours:
+            raise exists(instance_id, "not finished")
+
+    def find(
+        self, instance_id: str, query: Mapping[str, str] | None = None
+    ) -> dict[str, Any] | None:
+        """Return what the API tells of an instance; None where there is none."""
+        answer = self._webhook.request(
+            "GET", "instances", instance_id, query=query, allowed=(200, 202, 404, 500)
+        )
+        return None if answer.status == 404 else answer.json()
+
+    def get(self, instance_id: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return what the API tells of an instance.
+
+        Raises:
+            InstanceNotFoundError: There is none.
+        """
+        found = self.find(instance_id, query)
+        if found is None:
+            raise _not_found(instance_id)
+        return found
+
+    def page(
+        self, conditions: Mapping[str, str], token: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return a page of instances, and the token of the next one if there is any."""
+        headers = {} if token is None else {_TOKEN: token}
+        answer = self._webhook.request("GET", "instances", query=conditions, headers=headers)
+        return answer.json(), answer.headers.get(_TOKEN) or None
+
+    def raise_event(
+        self, instance_id: str, name: str, payload: str, *, is_taken_once: bool
+    ) -> None:
+        """Raise an event.
+
+        Args:
+            instance_id: Whose event it is.
+            name: The event's.
+            payload: Its data, not yet doubled.
+            is_taken_once: Whether it may be sent twice.
+
+        Raises:
+            InstanceNotFoundError, InstanceFinishedError: Nobody can take it.
+        """
+        answer = self._webhook.request(
+            "POST",
+            "instances",
+            instance_id,
+            "raiseEvent",
+            name,
+            body=envelope.doubled(payload),
+            allowed=(200, 202, 404, 410),
+            repeatable=is_taken_once,
+        )
+        _refuse(answer, instance_id)
+
+    def steer(
+        self,
+        instance_id: str,
+        verb: Literal["terminate", "suspend", "resume", "rewind"],
+        reason: str,
+    ) -> None:
+        """Terminate, suspend, resume or rewind an instance.
+
+        Raises:
+            InstanceNotFoundError, InstanceFinishedError: There is nothing to steer.
+        """
+        answer = self._webhook.request(
+            "POST",
+            "instances",
+            instance_id,
+            verb,
+            query={"reason": reason},
+            allowed=(200, 202, 404, 410),
+            repeatable=verb != "rewind",
+        )
+        if not (answer.status == 410 and answer.is_repeat):
+            _refuse(answer, instance_id)
+
+    def purge(self, instance_id: str) -> int:
+        """Forget an instance, whatever its state; return how many were forgotten."""
+        answer = self._webhook.request("DELETE", "instances", instance_id, allowed=(200, 404))
+        if answer.status == 404:
+            return int(answer.is_repeat)
+        return int(answer.json()["instancesDeleted"])
+
+
+def exists(instance_id: str, status: str) -> InstanceExistsError:
+    """The error for an id that is taken."""
+    return InstanceExistsError(
+        f"instance {instance_id!r} exists already and is {status}; choose another id, or start it "
+        "with if_exists='attach' or, once it has ended, 'replace_finished'"
+    )
+
+
+def _refuse(answer: Answer, instance_id: str) -> None:
+    if answer.status == 404:
+        raise _not_found(instance_id)
+    if answer.status == 410:
+        raise InstanceFinishedError(
+            f"instance {instance_id!r} has ended and takes no more messages"
+        )
+
+
+def _not_found(instance_id: str) -> InstanceNotFoundError:
+    return InstanceNotFoundError(f"there is no instance {instance_id!r}")
