@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -20,7 +21,7 @@ import msgspec
 
 from ostinato import events as ev
 from ostinato.actions import Completed, ContinuedAsNew, Failed, Terminated
-from ostinato.events import Event, Json, Parent
+from ostinato.events import Event, Parent
 from ostinato.failures import (
     ACTIVITY_ERROR,
     SUB_ORCHESTRATION_ERROR,
@@ -85,8 +86,6 @@ class _HostEvent(msgspec.Struct, rename="pascal"):
 
 class _Request(msgspec.Struct, rename="camel"):
     history: list[_HostEvent]
-    instance_id: str = ""
-    upper_schema_version: int = 0
     upper_schema_version_new: int = 0
     long_running_timer_interval_duration: str | None = None
     maximum_short_timer_duration: str | None = None
@@ -104,22 +103,24 @@ def respond(request: str, around: Surroundings) -> str:
         msgspec.MsgspecError: The text is no such request.
     """
     asked = _read(request)
-    surroundings = _with_timers(around, asked)
-    table = Table(surroundings)
-    table.run([event for host in asked.history if (event := _event(host)) is not None])
+    table = _run(asked, around)
     try:
-        return _answer(table, asked, surroundings)
+        return _answer(table, asked)
     finally:
         table.close()
 
 
 def read_history(request: str, around: Surroundings) -> list[Event]:
     """Return the history in a request as the core has it, to be replayed and looked at."""
-    asked = _read(request)
-    table = Table(_with_timers(around, asked))
+    transcript: list[Event] = []
+    _run(_read(request), around, transcript).close()
+    return transcript
+
+
+def _run(asked: _Request, around: Surroundings, transcript: list[Event] | None = None) -> Table:
+    table = Table(_with_timers(around, asked), transcript)
     table.run([event for host in asked.history if (event := _event(host)) is not None])
-    table.close()
-    return table.transcript
+    return table
 
 
 # Requests
@@ -127,8 +128,6 @@ def read_history(request: str, around: Surroundings) -> list[Event]:
 
 def _with_timers(around: Surroundings, asked: _Request) -> Surroundings:
     """The surroundings with the timers that this extension's storage can keep."""
-    from dataclasses import replace
-
     longest = asked.maximum_short_timer_duration
     hop = asked.long_running_timer_interval_duration
     if longest is None or hop is None:
@@ -141,7 +140,7 @@ def _event(host: _HostEvent) -> Event | None:
     at = _time(host.timestamp)
     match host.event_type:
         case 5:
-            result = _result(host.result)
+            result = envelope.read_exact(host.result).text
             return ev.TaskCompleted(at=at, task_id=host.task_scheduled_id, result=result)
         case 4:
             return ev.TaskScheduled(at=at, task_id=host.event_id, name=host.name)
@@ -160,7 +159,7 @@ def _event(host: _HostEvent) -> Event | None:
             )
         case 8:
             return ev.SubOrchestrationInstanceCompleted(
-                at=at, task_id=host.task_scheduled_id, result=_result(host.result)
+                at=at, task_id=host.task_scheduled_id, result=envelope.read_exact(host.result).text
             )
         case 9:
             failure = _failure(host, SUB_ORCHESTRATION_ERROR)
@@ -203,11 +202,6 @@ def _started(host: _HostEvent, at: datetime) -> ev.ExecutionStarted:
     )
 
 
-def _result(text: str | None) -> Json:
-    """An activity's result, which is in an envelope only where it looks like one."""
-    return "null" if text is None else envelope.read_exact(text).text
-
-
 def _failure(host: _HostEvent, kind: str) -> Failure:
     return failure_from_details(host.failure_details, host.reason, kind)
 
@@ -235,13 +229,13 @@ def _span(text: str) -> timedelta:
 # Answers
 
 
-def _answer(table: Table, asked: _Request, around: Surroundings) -> str:
+def _answer(table: Table, asked: _Request) -> str:
     outcome = table.outcome
     new = table.take_unrecorded()
     count = table.next_host_id + len(new)
     if count > MOST_ACTIONS:
         outcome, new = Failed(_too_many(count)), []
-    actions = list(_actions(table, new, around))
+    actions = list(_actions(table, new))
     answer: dict[str, Any] = {
         "isDone": isinstance(outcome, Completed | ContinuedAsNew),
         "schemaVersion": 2,
@@ -285,7 +279,7 @@ def _too_many(count: int) -> Failure:
     )
 
 
-def _actions(table: Table, new: list[Entry], around: Surroundings) -> Iterator[dict[str, Any]]:
+def _actions(table: Table, new: list[Entry]) -> Iterator[dict[str, Any]]:
     """All actions of the execution: groups that block nothing, and gates between them."""
     group: list[dict[str, Any]] = []
     for entry in table.known:
@@ -300,8 +294,7 @@ def _actions(table: Table, new: list[Entry], around: Surroundings) -> Iterator[d
         if entry.kind is Kind.TIMER:
             assert entry.due is not None
             entry.fires = table.fires_at(entry.due)
-            assert table.clock_stands_at is not None
-            if not has_gate and entry.fires - table.clock_stands_at > around.longest_timer:
+            if not has_gate and table.outruns_clock(entry.fires):
                 yield from _grouped(group)
                 group = []
                 yield _GATE
@@ -322,18 +315,19 @@ def _grouped(group: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _action(entry: Entry, table: Table) -> dict[str, Any]:
     new = not entry.recorded
     match entry.kind:
-        case Kind.ACTIVITY:
-            text = _given(entry) if new else None
-            return {"actionType": 0, "functionName": entry.name, "input": text}
-        case Kind.CLIENT:
-            text = _encode(entry.text).decode() if new else None
-            return {"actionType": 0, "functionName": CLIENT, "input": text}
+        case Kind.ACTIVITY | Kind.CLIENT:
+            name = CLIENT if entry.kind is Kind.CLIENT else entry.name
+            return {
+                "actionType": 0,
+                "functionName": name,
+                "input": entry.given if new else None,
+            }
         case Kind.CHILD:
             return {
                 "actionType": 2,
                 "functionName": entry.name,
                 "instanceId": entry.instance_id,
-                "input": entry.text if new else None,
+                "input": entry.given if new else None,
             }
         case Kind.TIMER | Kind.MARKER:
             assert entry.fires is not None
@@ -344,8 +338,3 @@ def _action(entry: Entry, table: Table) -> dict[str, Any]:
             }
         case Kind.GATE:
             return _GATE
-
-
-def _given(entry: Entry) -> Json:
-    """An activity's input: ours as text in a JSON string, which no decoder of the SDK's opens."""
-    return _encode(entry.text).decode() if envelope.is_written(entry.text) else entry.text

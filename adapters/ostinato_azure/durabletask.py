@@ -56,7 +56,9 @@ def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
     match kind:
         case "taskCompleted":
             return ev.TaskCompleted(
-                at=at, task_id=body.taskScheduledId, result=_result(_text(body, "result"))
+                at=at,
+                task_id=body.taskScheduledId,
+                result=envelope.read_exact(_text(body, "result")).text,
             )
         case "taskScheduled":
             return ev.TaskScheduled(at=at, task_id=host.eventId, name=body.name)
@@ -76,7 +78,9 @@ def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
             )
         case "subOrchestrationInstanceCompleted":
             return ev.SubOrchestrationInstanceCompleted(
-                at=at, task_id=body.taskScheduledId, result=_result(_text(body, "result"))
+                at=at,
+                task_id=body.taskScheduledId,
+                result=envelope.read_exact(_text(body, "result")).text,
             )
         case "subOrchestrationInstanceFailed":
             failure = _failure(body, SUB_ORCHESTRATION_ERROR)
@@ -135,10 +139,6 @@ def _reason(text: str | None) -> str:
     return found if isinstance(found, str) else text or ""
 
 
-def _result(text: str | None) -> Json:
-    return "null" if text is None else envelope.read_exact(text).text
-
-
 def _failure(body: Any, kind: str) -> Failure:
     if not body.HasField("failureDetails"):
         return failure_from_details(None, "it failed, and the host says no more", kind)
@@ -164,7 +164,6 @@ def _answer(table: Table, asked: pb.OrchestratorRequest) -> pb.OrchestratorRespo
         instanceId=asked.instanceId,
         actions=actions,
         customStatus=None if status is None else StringValue(value=status),
-        completionToken=getattr(asked, "completionToken", ""),
     )
 
 
@@ -180,16 +179,14 @@ def _actions(table: Table) -> Iterator[pb.OrchestratorAction]:
 def _action(entry: Entry, host_id: int, table: Table) -> pb.OrchestratorAction:
     match entry.kind:
         case Kind.ACTIVITY | Kind.CLIENT | Kind.GATE:
-            mine = entry.kind is Kind.CLIENT or envelope.is_written(entry.text)
-            text = msgspec.json.encode(entry.text).decode() if mine else entry.text
             name = {Kind.CLIENT: CLIENT, Kind.GATE: GATE}.get(entry.kind, entry.name)
-            task = pb.ScheduleTaskAction(name=name, input=StringValue(value=text))
+            task = pb.ScheduleTaskAction(name=name, input=StringValue(value=entry.given))
             return pb.OrchestratorAction(id=host_id, scheduleTask=task)
         case Kind.CHILD:
             child = pb.CreateSubOrchestrationAction(
                 instanceId=entry.instance_id,
                 name=entry.name,
-                input=StringValue(value=entry.text),
+                input=StringValue(value=entry.given),
             )
             return pb.OrchestratorAction(id=host_id, createSubOrchestration=child)
         case Kind.TIMER | Kind.MARKER:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+
+import msgspec
 
 from ostinato.actions import Action
 from ostinato.events import Json
@@ -20,16 +22,6 @@ class Kind(Enum):
     """The reserved activity with the durable client."""
     GATE = "gate"
     MARKER = "marker"
-
-
-class Purpose(Enum):
-    """What an operation of the durable client is for."""
-
-    SEND = "send"
-    START = "start"
-    CHECK = "check"
-    """Whether the id of a child is free."""
-    TERMINATE = "terminate"
 
 
 @dataclass(slots=True, eq=False)
@@ -58,10 +50,22 @@ class Entry:
     """What it is given: the payload of an activity or child, or an operation."""
     foreign: bool = False
     """Of an activity: whether its function is someone else's, and is given plain data."""
-    purpose: Purpose | None = None
+    is_check: bool = False
+    """Of an operation: whether it asks if the id of a child is free."""
     group: int | None = None
     replaced: bool = False
     """Of a timer: whether the instance's end cancelled it, and a rewind set it anew."""
     again: bool = False
     """Whether it goes on with something that the core asked for earlier."""
     tries: int = 0
+
+    @property
+    def given(self) -> Json:
+        """The input as it is sent: ours as text in a JSON string, which no decoder of the SDK's
+        opens."""
+        is_ours = self.kind is Kind.CLIENT or (self.kind is Kind.ACTIVITY and not self.foreign)
+        return msgspec.json.encode(self.text).decode() if is_ours else self.text
+
+    def once_more(self) -> Entry:
+        """What asks for the same again, under a new host id."""
+        return replace(self, host_id=-1, recorded=False, finished=False, fires=None, again=True)

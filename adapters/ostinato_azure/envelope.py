@@ -107,8 +107,9 @@ def read(text: str | None) -> Envelope:
     return read_exact(_data(text))
 
 
-def read_exact(found: Json) -> Envelope:
+def read_exact(text: Json | None) -> Envelope:
     """Return what JSON text carries that was written once: a string in it stays a string."""
+    found = "null" if text is None else text
     if _KEY in found and found.startswith("{"):
         try:
             envelope = _read(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -71,15 +71,15 @@ def failure_from_details(
     attempt: int = 1,
 ) -> Failure:
     """Return the failure in structured details or, where they are not ours, in the reason."""
-    properties: Any = (details or {}).get("Properties")
-    written: Any = None if not isinstance(properties, dict) else _in(properties, PROPERTY)
+    properties: object = (details or {}).get("Properties")
+    written = (
+        cast("Mapping[str, object]", properties).get(PROPERTY)
+        if isinstance(properties, dict)
+        else None
+    )
     if isinstance(written, str):
         try:
             return _read(written)
         except msgspec.MsgspecError:
             pass
     return failure_from_text(reason, kind, name, attempt)
-
-
-def _in(properties: Any, name: str) -> Any:
-    return properties.get(name)

@@ -55,76 +55,106 @@ class Functions:
         self._note_when_indexed()
         registry = self._app.registry
         for name in dict.fromkeys(d.name for d in registry.orchestrations() if d.fn is not None):
-            self._trigger(name, self._orchestrate, "context", "orchestrationTrigger", name)
+            self._orchestration(name)
         for definition in registry.activities():
             if definition.fn is not None:
-                run = self._activity(definition)
-                self._trigger(definition.name, run, "payload", "activityTrigger", definition.name)
+                self._activity(definition.name, self._performer(definition))
         for orchestration in registry.orchestrations():
             for trigger in orchestration.triggers:
                 self._start_by(orchestration.name, trigger)
-        self._trigger(GATE, _pass, "payload", "activityTrigger", GATE)
-        self._trigger(CLIENT, self._operate, "payload", "activityTrigger", CLIENT)
+        self._activity(GATE, _pass)
+        self._activity(CLIENT, self._operate, client=True)
 
-    def _trigger(
-        self, wanted: str, fn: Callable[..., Any], argument: str, kind: str, name: str
-    ) -> None:
-        known_as = {"orchestrationTrigger": "orchestration", "activityTrigger": "activity"}[kind]
-        settings: dict[str, Any] = {known_as: name}
-        if self._grpc:
-            settings["durableRequiresGrpc"] = True
-        chosen = function_name(wanted, self._taken)
-        self._taken.append(chosen)
-        target: Any = self._target  # its own annotations leave the bindings' settings open
-        bound = target.generic_trigger(arg_name=argument, type=kind, **settings)(_fresh(fn))
-        if fn == self._operate:
-            bound = target.generic_input_binding(arg_name="client", type="durableClient")(bound)
-        target.function_name(chosen)(bound)
+    def _orchestration(self, name: str) -> None:
+        kind = "orchestrationTrigger"
+        self._add(name, self._orchestrate, "context", kind, **self._durable(orchestration=name))
+
+    def _activity(self, name: str, fn: Callable[..., Any], *, client: bool = False) -> None:
+        settings = self._durable(activity=name)
+        self._add(name, fn, "payload", "activityTrigger", client=client, **settings)
+
+    def _durable(self, **settings: Any) -> dict[str, Any]:
+        """Settings of a trigger of the Durable extension's."""
+        return {**settings, "durableRequiresGrpc": True} if self._grpc else settings
 
     def _start_by(self, name: str, trigger: Trigger) -> None:
         """Register the function by which a trigger starts an orchestration."""
-        target: Any = self._target
         match trigger:
             case Http():
-                made = self._http_starter(name, trigger)
-                bound = target.generic_trigger(
-                    arg_name="request",
-                    type="httpTrigger",
+                self._add(
+                    f"{name}_http",
+                    self._http_starter(name, trigger),
+                    "request",
+                    "httpTrigger",
+                    client=True,
+                    answers="http",
                     route=trigger.route,
                     methods=list(trigger.methods),
                     authLevel="ANONYMOUS",
-                )(_fresh(made))
-                bound = target.generic_output_binding(arg_name="$return", type="http")(bound)
-                kind = "http"
+                )
             case Queue():
-                made = self._starter(name, "message", "queue_message")
-                bound = target.generic_trigger(
-                    arg_name="message",
-                    type="queueTrigger",
+                self._add(
+                    f"{name}_queue",
+                    self._starter(name, "queue_message"),
+                    "message",
+                    "queueTrigger",
+                    client=True,
                     queueName=trigger.name,
                     connection=STORAGE,
-                )(_fresh(made))
-                kind = "queue"
+                )
             case Blob():
-                made = self._starter(name, "blob", "blob_created")
-                bound = target.generic_trigger(
-                    arg_name="blob",
-                    type="blobTrigger",
+                self._add(
+                    f"{name}_blob",
+                    self._starter(name, "blob_created"),
+                    "blob",
+                    "blobTrigger",
+                    client=True,
                     path=trigger.pattern,
                     connection=STORAGE,
                     source="EventGrid",
-                )(_fresh(made))
-                kind = "blob"
+                )
             case Schedule():
-                made = self._scheduler(name, trigger)
-                bound = target.generic_trigger(
-                    arg_name="timer", type="timerTrigger", schedule="0 * * * * *"
-                )(_fresh(made))
-                kind = "schedule"
+                self._add(
+                    f"{name}_schedule",
+                    self._scheduler(name, trigger),
+                    "timer",
+                    "timerTrigger",
+                    client=True,
+                    schedule="0 * * * * *",
+                )
             case _:
                 assert_never(trigger)
-        bound = target.generic_input_binding(arg_name="client", type="durableClient")(bound)
-        chosen = function_name(f"{name}_{kind}", self._taken)
+
+    def _add(
+        self,
+        wanted: str,
+        fn: Callable[..., Any],
+        argument: str,
+        kind: str,
+        *,
+        client: bool = False,
+        answers: str | None = None,
+        **settings: Any,
+    ) -> None:
+        """Register a function.
+
+        Args:
+            wanted: Its name, if that is one and free.
+            fn: Takes what the trigger brings and, with ``client``, the durable client's text.
+            argument: What the trigger's binding is called.
+            kind: The trigger's type.
+            client: Whether it has the durable client.
+            answers: Type of the binding of what it returns, where the trigger implies none.
+            settings: The trigger's.
+        """
+        target: Any = self._target  # its own annotations leave the bindings' settings open
+        function = _taking(fn, argument, "client") if client else _taking(fn, argument)
+        bound = target.generic_trigger(arg_name=argument, type=kind, **settings)(function)
+        if answers is not None:
+            bound = target.generic_output_binding(arg_name="$return", type=answers)(bound)
+        if client:
+            bound = target.generic_input_binding(arg_name="client", type="durableClient")(bound)
+        chosen = function_name(wanted, self._taken)
         self._taken.append(chosen)
         target.function_name(chosen)(bound)
 
@@ -150,25 +180,15 @@ class Functions:
 
         return starter
 
-    def _starter(self, name: str, argument: str, reading: str) -> Callable[..., Any]:
+    def _starter(self, name: str, reading: str) -> Callable[..., Any]:
         app = self._app
 
-        def start(given: Any, client: str) -> None:
+        def starter(given: Any, client: str) -> None:
             from ostinato_azure import triggers
 
             triggers.start(name, getattr(triggers, reading)(given), client, app)
 
-        if argument == "message":
-
-            def by_message(message: Any, client: str) -> None:
-                start(message, client)
-
-            return by_message
-
-        def by_blob(blob: Any, client: str) -> None:
-            start(blob, client)
-
-        return by_blob
+        return starter
 
     def _scheduler(self, name: str, trigger: Schedule) -> Callable[..., Any]:
         app = self._app
@@ -188,7 +208,7 @@ class Functions:
 
         return orchestrate(context.body, self.around)
 
-    def _activity(self, definition: ActivityDefinition) -> Callable[..., Any]:
+    def _performer(self, definition: ActivityDefinition) -> Callable[..., Any]:
         limit = self._app.registry.payload_limit
         if definition.is_async:
 
@@ -237,23 +257,23 @@ def _pass(payload: Any) -> None:
     """What a gate does."""
 
 
-def _fresh(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A function object of its own, with the parameters' names and no annotations.
+def _taking(fn: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """A function object of its own, with parameters of these names and no annotations.
 
-    The worker holds annotations against the bindings' types; each binding's own type is meant.
+    The worker passes arguments by name, and holds annotations against the bindings' types; each
+    binding's own type is meant.
     """
     import inspect
 
-    bare = [p.replace(annotation=p.empty) for p in inspect.signature(fn).parameters.values()]
-    is_async = inspect.iscoroutinefunction(fn)
+    async def call_async(**given: Any) -> Any:
+        return await fn(*(given[name] for name in names))
 
-    async def call_async(*args: Any, **given: Any) -> Any:
-        return await fn(*args, **given)
+    def call(**given: Any) -> Any:
+        return fn(*(given[name] for name in names))
 
-    def call(*args: Any, **given: Any) -> Any:
-        return fn(*args, **given)
-
-    made: Callable[..., Any] = call_async if is_async else call
-    vars(made)["__signature__"] = inspect.Signature(bare)
+    made: Callable[..., Any] = call_async if inspect.iscoroutinefunction(fn) else call
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in names]
+    vars(made)["__signature__"] = inspect.Signature(parameters)
     made.__annotations__ = {}
     return made

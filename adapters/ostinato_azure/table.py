@@ -48,7 +48,7 @@ from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, unstructu
 from ostinato.ids import child_id
 from ostinato.replay import PARENT_ENDED, Orchestration
 from ostinato_azure import envelope, operations
-from ostinato_azure.entries import Entry, Kind, Purpose
+from ostinato_azure.entries import Entry, Kind
 from ostinato_azure.markers import is_marker, marker_due
 from ostinato_azure.names import CLIENT, GATE
 
@@ -100,9 +100,10 @@ class Table:
 
     Args:
         around: The application, and the function app that it is part of.
+        transcript: Takes the history as the core has it, with the core's ids.
     """
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, transcript: list[Event] | None = None) -> None:
         self._around = around
         self._recorded_markers: set[datetime] = set()
         self._core = Orchestration(around.registry, marked=self._is_recorded)
@@ -120,12 +121,11 @@ class Table:
         self._early: list[Event] = []
         self._ending: set[int] = set()
         self._tags: dict[str, str] | None = None
-        self.clock_stands_at: datetime | None = None
+        self._clock_stands_at = datetime.max
         """Where the extension's clock stays: the turn in which it last awaited something."""
         self.raised: list[str] = []
         """Names of all external events of this generation, in order."""
-        self.transcript: list[Event] = []
-        """The history as the core has it, with the core's ids."""
+        self._transcript = transcript
 
     # What the wires ask
 
@@ -138,11 +138,6 @@ class Table:
     def custom_status(self) -> Json | None:
         """JSON text of the custom status."""
         return self._core.custom_status
-
-    @property
-    def now(self) -> datetime:
-        """When the turn began."""
-        return self._now
 
     @property
     def known(self) -> Iterable[Entry]:
@@ -183,6 +178,10 @@ class Table:
         if due - self._now <= self._around.longest_timer:
             return due
         return self._now + self._around.hop
+
+    def outruns_clock(self, fires: datetime) -> bool:
+        """Whether a timer is too long for the extension, which counts from its own clock."""
+        return fires - self._clock_stands_at > self._around.longest_timer
 
     def continuation(self, outcome: ContinuedAsNew) -> Json:
         """The payload with which the next generation starts."""
@@ -229,7 +228,8 @@ class Table:
                 self._match(event)
 
     def _feed(self, events: list[Event]) -> None:
-        self.transcript += events
+        if self._transcript is not None:
+            self._transcript += events
         self._tell(events)
 
     def _tell(self, events: list[Event]) -> None:
@@ -299,7 +299,7 @@ class Table:
             ),
             event_ids=payload.event_ids,
         )
-        self.clock_stands_at = self._now
+        self._clock_stands_at = self._now
         if payload.start_at is not None and payload.start_at > self._now:
             self._waiting_start = started
             self._ready.append(Entry(Kind.TIMER, due=payload.start_at, again=True))
@@ -349,7 +349,7 @@ class Table:
             return
         if entry.kind is Kind.GATE:
             self._gate = None
-            self.clock_stands_at = self._now
+            self._clock_stands_at = self._now
         elif entry.kind is Kind.CLIENT:
             self._operation_ended(entry, event)
         elif isinstance(event, ev.TaskCompleted):
@@ -359,20 +359,11 @@ class Table:
 
     def _operation_ended(self, entry: Entry, event: ev.TaskCompleted | ev.TaskFailed) -> None:
         if isinstance(event, ev.TaskFailed) and entry.tries < TRIES:
-            self._ready.append(
-                Entry(
-                    Kind.CLIENT,
-                    action=entry.action,
-                    core_id=entry.core_id,
-                    instance_id=entry.instance_id,
-                    text=entry.text,
-                    purpose=entry.purpose,
-                    again=True,
-                    tries=entry.tries + 1,
-                )
-            )
+            again = entry.once_more()
+            again.tries += 1
+            self._ready.append(again)
             return
-        if entry.purpose is Purpose.CHECK and self.outcome is None:
+        if entry.is_check and self.outcome is None:
             assert isinstance(entry.action, CreateSubOrchestration)
             if isinstance(event, ev.TaskCompleted) and event.result == '"taken"':
                 self._refuse_child(entry.action)
@@ -391,15 +382,7 @@ class Table:
         assert entry.due is not None
         if entry.fires != entry.due:
             if self._starts_later or self.is_wanted(entry):
-                self._ready.append(
-                    Entry(
-                        Kind.TIMER,
-                        action=entry.action,
-                        core_id=entry.core_id,
-                        due=entry.due,
-                        again=True,
-                    )
-                )
+                self._ready.append(entry.once_more())
         elif entry.core_id >= 0:
             self._feed([ev.TimerFired(at=event.at, task_id=entry.core_id, due=entry.due)])
         elif self._starts_later:
@@ -409,15 +392,8 @@ class Table:
         """The end of an instance cancelled its open timers, which a rewind does not bring back."""
         for entry in list(self._known.values()):
             if entry.kind is Kind.TIMER and not entry.finished and self.is_wanted(entry):
+                self._ready.append(entry.once_more())
                 entry.finished = entry.replaced = True
-                again = Entry(
-                    Kind.TIMER,
-                    action=entry.action,
-                    core_id=entry.core_id,
-                    due=entry.due,
-                    again=True,
-                )
-                self._ready.append(again)
 
     # What the core asks for
 
@@ -429,9 +405,8 @@ class Table:
             if not asked:
                 break
             for action in asked:
-                scheduled = scheduling_event(action, self._now)
-                assert scheduled is not None
-                self.transcript.append(scheduled)  # in the turn that asked, whatever it waits for
+                if self._transcript is not None:  # in the turn that asked, whatever it waits for
+                    self._transcript.append(_recorded(action, self._now))
                 self._ask(action)
         self._fill_groups()
         if self.outcome is not None:
@@ -451,7 +426,7 @@ class Table:
                 operation = operations.Send(
                     action.instance_id, action.name, action.data, action.event_id
                 )
-                self._operate(operation, Purpose.SEND, action)
+                self._operate(operation, action)
             case CancelTimer() | RecordMarker() | TerminateChild() | CompleteOrchestration():
                 pass  # the core does not ask for these under an id
             case _:
@@ -516,7 +491,7 @@ class Table:
         if action.detached:
             payload = self._payload(action)
             operation = operations.StartDetached(action.instance_id, action.name, payload)
-            self._operate(operation, Purpose.START, action)
+            self._operate(operation, action)
             return
         definition = self._around.registry.orchestration(action.name)
         foreign = definition is None or definition.fn is None
@@ -532,7 +507,7 @@ class Table:
         elif action.instance_id == child_id(self._core.execution_id, action.task_id):
             self._ready.append(self._child(action, again=False))
         else:
-            self._operate(operations.CheckId(action.instance_id), Purpose.CHECK, action)
+            self._operate(operations.CheckId(action.instance_id), action)
 
     def _child(self, action: CreateSubOrchestration, *, again: bool) -> Entry:
         return Entry(
@@ -564,14 +539,10 @@ class Table:
 
     def _answer(self, action: Action, answer: Event) -> None:
         """Tell the core at once what comes of an ask that the host is never asked for."""
-        scheduled = scheduling_event(action, self._now)
-        assert scheduled is not None
-        self._tell([scheduled])
+        self._tell([_recorded(action, self._now)])
         self._feed([answer])
 
-    def _operate(
-        self, operation: operations.Operation, purpose: Purpose, action: Action | None
-    ) -> None:
+    def _operate(self, operation: operations.Operation, action: Action | None) -> None:
         """Have the durable client do something, after what it does for the same target."""
         entry = Entry(
             Kind.CLIENT,
@@ -579,7 +550,7 @@ class Table:
             core_id=getattr(action, "task_id", -1),
             instance_id=operation.instance_id,
             text=operations.operation_text(operation),
-            purpose=purpose,
+            is_check=isinstance(operation, operations.CheckId),
             again=action is None,
         )
         waiting = self._chains.get(operation.instance_id)
@@ -596,7 +567,7 @@ class Table:
         self._ready.clear()
         self._ready.extend(kept)
         for waiting in self._chains.values():
-            left = [e for e in waiting if e.purpose is not Purpose.CHECK]
+            left = [e for e in waiting if not e.is_check]
             waiting.clear()
             waiting.extend(left)
         for entry in (*self._known.values(), *kept):
@@ -608,10 +579,10 @@ class Table:
             ):
                 self._ending.add(entry.core_id)
                 operation = operations.TerminateTree(entry.instance_id, PARENT_ENDED)
-                self._operate(operation, Purpose.TERMINATE, None)
+                self._operate(operation, None)
 
     def _starts_after_the_end(self, entry: Entry) -> bool:
-        if entry.kind is Kind.TIMER or entry.purpose is Purpose.CHECK:
+        if entry.kind is Kind.TIMER or entry.is_check:
             return False
         if entry.again:
             return entry.kind is Kind.CLIENT
@@ -644,11 +615,9 @@ class Table:
         action = entry.action
         if action is None or not self._core.is_asked(entry.core_id):
             return
-        if entry.purpose is Purpose.CHECK:
+        if entry.is_check:
             return  # the child itself is still to be asked for
-        scheduled = scheduling_event(action, event.at)
-        assert scheduled is not None
-        self._tell([scheduled])
+        self._tell([_recorded(action, event.at)])
 
     def _number(self, entry: Entry, host_id: int) -> None:
         entry.host_id = host_id
@@ -696,6 +665,13 @@ class Table:
         self._feed([msgspec.structs.replace(event, task_id=core_id)])
         self._ready.clear()
         return _stands_for(event)
+
+
+def _recorded(action: Action, at: datetime) -> Event:
+    """The event that records something asked under a task id."""
+    scheduled = scheduling_event(action, at)
+    assert scheduled is not None
+    return scheduled
 
 
 def _stands_for(event: Scheduling) -> Entry:

@@ -159,11 +159,6 @@ class Webhook:
     def __repr__(self) -> str:
         return f"Webhook({self._place.base!r})"
 
-    @classmethod
-    def of_binding(cls, text: str) -> Webhook:
-        """Return the API that a binding's text tells of; see `place_of_binding`."""
-        return cls(place_of_binding(text))
-
     def request(
         self,
         method: str,

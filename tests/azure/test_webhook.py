@@ -66,7 +66,7 @@ def test_a_wrong_key_is_said_to_be_the_matter():
 def test_inside_an_app_the_binding_says_where_it_is(rpc: str, shown: str):
     status = "https://app/runtime/webhooks/durabletask/instances/ID?taskHub=h&code=k"
     text = json.dumps({"rpcBaseUrl": rpc, "managementUrls": {"statusQueryGetUri": status}})
-    webhook = Webhook.of_binding(text)
+    webhook = Webhook(place_of_binding(text))
     assert repr(webhook) == f"Webhook({shown!r})"
     webhook.close()
 
@@ -194,9 +194,9 @@ def test_the_key_and_the_hub_given_go_before_those_in_the_url_and_the_environmen
         lambda: place_of(f"ftp://app.example?code={KEY}"),
         lambda: place_of(f"https://user:{KEY}@app.example"),
         lambda: place_of("https://app.example", f"{KEY}\n{KEY}"),
-        lambda: Webhook.of_binding(f'{{"managementUrls": "{KEY}"}}'),
-        lambda: Webhook.of_binding(f'{{"{KEY}'),
-        lambda: Webhook.of_binding("[]"),
+        lambda: place_of_binding(f'{{"managementUrls": "{KEY}"}}'),
+        lambda: place_of_binding(f'{{"{KEY}'),
+        lambda: place_of_binding("[]"),
     ],
 )
 def test_what_names_no_app_is_refused_and_no_key_told(make: Callable[[], Any]) -> None:

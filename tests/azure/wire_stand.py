@@ -18,6 +18,7 @@ from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato.testing.azure.worker_durable import DurableFunctions
 from ostinato_azure import envelope
 from tests.conformance.harness import EPOCH
+from tests.conformance.hosts import go_on
 
 PATIENCE = 30.0
 """Seconds after which a hub that still moves is taken to be stuck."""
@@ -78,14 +79,12 @@ class WireStand:
 
     def finish(self, instance_id: str) -> InstanceState:
         """Go from timer to timer until the instance ends."""
-        for _ in range(500):
-            state = self.state(instance_id)
-            due = self._hub.next_due()
-            if state.status.finished:
-                return state
-            assert due is not None, f"it has not ended and nothing is due: {state}"
-            self.clock.advance_to(due)
-        raise AssertionError(f"it has not ended: {instance_id}")
+        return go_on(
+            lambda: self.state(instance_id),
+            lambda state: state.status.finished,
+            self._hub.next_due,
+            self.clock,
+        )
 
     def close(self) -> None:
         self._hub.close()

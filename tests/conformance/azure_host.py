@@ -20,7 +20,7 @@ from ostinato_azure.client import AzureClient
 from ostinato_azure.functions import Functions
 
 from .harness import EPOCH
-from .hosts import FINISHES_IN, SETTLES_IN
+from .hosts import SETTLES_IN, go_on
 from .model import Case, Now, Open, RaiseEvent, Step
 
 REFUSES = {
@@ -111,16 +111,17 @@ class AzureHost:
     def finish(self, instance_id: str) -> InstanceStatus:
         """Go from timer to timer until the instance ends."""
         assert self._host is not None
-        for _ in range(FINISHES_IN):
+
+        def look() -> InstanceStatus:
             self.settle()
-            status = self.client.get_status(instance_id)
-            if status.runtime_status.is_finished:
-                return status
-            due = self._host.hub.next_due()
-            if due is None:
-                raise AssertionError(f"it has not ended and nothing is due: {status}")
-            self._clock.advance_to(due)
-        raise AssertionError(f"it has not ended after {FINISHES_IN} timers: {instance_id}")
+            return self.client.get_status(instance_id)
+
+        return go_on(
+            look,
+            lambda status: status.runtime_status.is_finished,
+            self._host.hub.next_due,
+            self._clock,
+        )
 
 
 class _Client(AzureClient):

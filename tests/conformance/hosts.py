@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 import ostinato as ost
 from ostinato.client import Client, InstanceStatus
@@ -17,6 +18,27 @@ SETTLES_IN = 30.0
 """Seconds after which a host that still moves is taken to be stuck."""
 FINISHES_IN = 500
 """Timers after which an instance that still runs is taken to be endless."""
+
+
+State = TypeVar("State")
+
+
+def go_on(
+    look: Callable[[], State],
+    is_over: Callable[[State], bool],
+    next_due: Callable[[], datetime | None],
+    clock: ManualClock,
+) -> State:
+    """Go from timer to timer until what ``look`` gives is over, and return it."""
+    for _ in range(FINISHES_IN):
+        state = look()
+        if is_over(state):
+            return state
+        due = next_due()
+        if due is None:
+            raise AssertionError(f"it has not ended and nothing is due: {state}")
+        clock.advance_to(due)
+    raise AssertionError(f"it has not ended after {FINISHES_IN} timers: {look()}")
 
 
 class EmbeddedHost:
@@ -62,13 +84,14 @@ class EmbeddedHost:
     def finish(self, instance_id: str) -> InstanceStatus:
         """Go from timer to timer until the instance ends."""
         assert self._store is not None
-        for _ in range(FINISHES_IN):
+
+        def look() -> InstanceStatus:
             self.settle()
-            status = self.client.get_status(instance_id)
-            if status.runtime_status.is_finished:
-                return status
-            due = self._store.next_due()
-            if due is None:
-                raise AssertionError(f"it has not ended and nothing is due: {status}")
-            self._clock.advance_to(due)
-        raise AssertionError(f"it has not ended after {FINISHES_IN} timers: {instance_id}")
+            return self.client.get_status(instance_id)
+
+        return go_on(
+            look,
+            lambda status: status.runtime_status.is_finished,
+            self._store.next_due,
+            self._clock,
+        )

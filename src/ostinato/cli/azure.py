@@ -15,7 +15,7 @@ from rich.console import Console
 
 import ostinato as ost
 from ostinato.cli.discovery import find_app
-from ostinato.cli.mending import mendable
+from ostinato.cli.mending import mendable, needing
 from ostinato.cli.outcome import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -269,15 +269,8 @@ def _is_of(folder: Path, file: object) -> bool:
 @contextmanager
 def _azure() -> Generator[None, None, None]:
     """Tell what the user can mend, a missing extra among it."""
-    with mendable():
-        try:
-            yield
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.split(".")[0] not in OF_EXTRAS:
-                raise
-            raise UsageError(
-                f"this needs {error.name}: pip install 'ostinato[azure,cli]'"
-            ) from None
+    with mendable(), needing("azure,cli", OF_EXTRAS):
+        yield
 
 
 def _note(text: str, style: str | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ostinato.cli.mending import mendable
+from ostinato.cli.mending import mendable, needing
 from ostinato.cli.outcome import ExitCode, UsageError, stopped_by_sigterm
 
 emulate = typer.Typer(help="Run a function app on a stand-in of its cloud.", no_args_is_help=True)
@@ -56,15 +56,8 @@ def emulate_azure(
 
     Exit codes: 0 ended, 2 usage.
     """
-    with mendable():
-        try:
-            _emulate(source, port, storage, azurite, python)
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in OF_EXTRA:
-                raise
-            raise UsageError(
-                f"this needs {error.name}: pip install 'ostinato[azure-emulator]'"
-            ) from None
+    with mendable(), needing("azure-emulator", OF_EXTRA):
+        _emulate(source, port, storage, azurite, python)
 
 
 def _emulate(

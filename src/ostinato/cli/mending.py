@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Container, Generator
 from contextlib import contextmanager
 
 import typer
@@ -22,3 +22,14 @@ def mendable() -> Generator[None, None, None]:
             f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
         )
         raise typer.Exit(ExitCode.USAGE) from None
+
+
+@contextmanager
+def needing(extras: str, modules: Container[str]) -> Generator[None, None, None]:
+    """Raise `UsageError` that names the extras to install, where one of ``modules`` is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in modules:
+            raise
+        raise UsageError(f"this needs {error.name}: pip install 'ostinato[{extras}]'") from None
