@@ -17,7 +17,7 @@ from ostinato.app import App
 from ostinato.definitions import ActivityDefinition
 from ostinato.errors import CodecError
 from ostinato.triggers import Blob, Http, Queue, Schedule, Trigger
-from ostinato_azure.names import CLIENT, GATE, function_name
+from ostinato_azure.names import CLIENT, DURABLE, GATE, Names
 from ostinato_azure.table import Surroundings
 
 if TYPE_CHECKING:
@@ -40,19 +40,24 @@ class Functions:
         self._app = app
         self._target = target
         self._grpc = grpc
-        self._taken: list[str] = []
-        self._indexed: dict[str, dict[str, Any]] = {}
+        self._names = Names()
+        self._ours: list[Any] = []
+        self._others: set[tuple[str, str]] = set()
+        """Kinds and names, in lower case, of what is in the function app and not ours."""
         self.around = Surroundings(
             registry=app.registry,
-            has_activity=lambda name: self._is_others("activityTrigger", "activity", name),
-            has_orchestration=lambda name: self._is_others(
-                "orchestrationTrigger", "orchestration", name
-            ),
+            has_activity=lambda name: ("activity", name.lower()) in self._others,
+            has_orchestration=lambda name: ("orchestration", name.lower()) in self._others,
         )
 
     def register(self) -> None:
-        """Register everything."""
-        self._note_when_indexed()
+        """Register everything.
+
+        Raises:
+            RegistrationError: The Functions host would take two of the names for one.
+        """
+        self._activity(GATE, _pass)
+        self._activity(CLIENT, self._operate, client=True)
         registry = self._app.registry
         for name in dict.fromkeys(d.name for d in registry.orchestrations() if d.fn is not None):
             self._orchestration(name)
@@ -62,14 +67,16 @@ class Functions:
         for orchestration in registry.orchestrations():
             for trigger in orchestration.triggers:
                 self._start_by(orchestration.name, trigger)
-        self._activity(GATE, _pass)
-        self._activity(CLIENT, self._operate, client=True)
+        self._note_others()
+        self._note_others_when_indexed()
 
     def _orchestration(self, name: str) -> None:
-        kind = "orchestrationTrigger"
-        self._add(name, self._orchestrate, "context", kind, **self._durable(orchestration=name))
+        self._names.keep("orchestration", name)
+        settings = self._durable(orchestration=name)
+        self._add(name, self._orchestrate, "context", "orchestrationTrigger", **settings)
 
     def _activity(self, name: str, fn: Callable[..., Any], *, client: bool = False) -> None:
+        self._names.keep("activity", name)
         settings = self._durable(activity=name)
         self._add(name, fn, "payload", "activityTrigger", client=client, **settings)
 
@@ -154,9 +161,8 @@ class Functions:
             bound = target.generic_output_binding(arg_name="$return", type=answers)(bound)
         if client:
             bound = target.generic_input_binding(arg_name="client", type="durableClient")(bound)
-        chosen = function_name(wanted, self._taken)
-        self._taken.append(chosen)
-        target.function_name(chosen)(bound)
+        chosen = self._names.choose(wanted)
+        self._ours.append(target.function_name(chosen)(bound))
 
     def _http_starter(self, name: str, trigger: Http) -> Callable[..., Any]:
         app = self._app
@@ -231,24 +237,28 @@ class Functions:
 
         return operate(payload, client, self._app)
 
-    def _is_others(self, kind: str, known_as: str, name: str) -> bool:
-        """Whether the function app has a function for this name that is not ours."""
-        return any(
-            trigger["type"] == kind and (trigger.get(known_as) or function) == name
-            for function, trigger in self._indexed.items()
-        )
+    def _note_others(self) -> None:
+        """Note the functions of others, and refuse those with a name of ours."""
+        target: Any = self._target
+        for builder in target._function_builders:  # get_functions gives them only once
+            if any(builder is ours for ours in self._ours):
+                continue
+            function = builder.build()
+            name, trigger = function.get_function_name(), function.get_trigger().get_dict_repr()
+            for kind in DURABLE:
+                if trigger["type"] == f"{kind}Trigger":
+                    durable_name = trigger.get(kind) or name
+                    self._names.refuse(kind, durable_name)
+                    self._others.add((kind, durable_name.lower()))
+            self._names.refuse("function", name)
 
-    def _note_when_indexed(self) -> None:
-        """Keep what the worker finds in the function app: it can be asked for only once."""
+    def _note_others_when_indexed(self) -> None:
+        """Functions may be added to the app until the worker asks for them."""
         find = self._target.get_functions
 
         def get_functions() -> list[Any]:
-            found: list[Any] = find()
-            for function in found:
-                trigger = function.get_trigger()
-                if trigger is not None:
-                    self._indexed[function.get_function_name()] = trigger.get_dict_repr()
-            return found
+            self._note_others()
+            return find()
 
         vars(self._target)["get_functions"] = get_functions
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import azure.durable_functions as df  # pyright: ignore[reportMissingTypeStubs]
+import azure.functions as func
 import pytest
 
 import function_app
@@ -14,6 +15,7 @@ from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
+from ostinato_azure.names import GATE
 from tests.conformance.harness import EPOCH
 
 
@@ -43,10 +45,97 @@ def test_an_orchestration_and_an_activity_of_one_name_are_two_functions():
     assert (found["same"], found["same_2"]) == ("orchestrationTrigger", "activityTrigger")
 
 
+def of_every_kind() -> ost.App:
+    """An application with one function of each kind that may collide."""
+    app = ost.App("kinds")
+
+    @app.activity
+    def add(number: int) -> int:
+        return number + 1
+
+    @app.orchestration(triggers=[ost.Queue("numbers")])
+    def flow(ctx: ost.OrchestrationContext, number: int):
+        return (yield ctx.call_activity(add, number))
+
+    _ = flow
+    return app
+
+
+def declare(target: Any, kind: str, name: str, **settings: str) -> None:
+    """Add a function of the user's own to a function app."""
+
+    def theirs(given: Any) -> None:
+        """Do nothing."""
+
+    bound = target.generic_trigger(arg_name="given", type=kind, **settings)(theirs)
+    target.function_name(name)(bound)
+
+
+COLLISIONS: list[tuple[str, str, dict[str, str], list[str]]] = [
+    ("activityTrigger", "Add", {}, ["activity 'Add'", "'add'", "app.foreign_activity('Add')"]),
+    ("activityTrigger", "else", {"activity": "ADD"}, ["activity 'ADD'", "'add'", "rename"]),
+    (
+        "orchestrationTrigger",
+        "Flow",
+        {},
+        ["orchestration 'Flow'", "'flow'", "app.foreign_orchestration('Flow')"],
+    ),
+    ("orchestrationTrigger", "e", {"orchestration": "flow"}, ["orchestration 'flow'", "rename"]),
+    ("queueTrigger", "FLOW", {"queueName": "q"}, ["function 'FLOW'", "'flow'", "rename one"]),
+    ("queueTrigger", "flow_Queue", {"queueName": "q"}, ["'flow_Queue'", "'flow_queue'"]),
+    ("queueTrigger", "Ostinato-Gate", {"queueName": "q"}, ["'ostinato-gate'", "the former"]),
+    ("activityTrigger", "ostinato-client", {}, ["'ostinato-client'", "rename the former"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "settings", "told"), COLLISIONS)
+def test_a_function_with_a_name_of_ours_is_refused_and_both_are_named(
+    kind: str, name: str, settings: dict[str, str], told: list[str]
+):
+    target = func.FunctionApp()
+    declare(target, kind, name, **settings)
+    with pytest.raises(ost.RegistrationError) as caught:
+        ostinato_azure.function_app(of_every_kind(), functions=target)
+    for part in told:
+        assert part in str(caught.value)
+
+
+def test_a_function_with_a_name_of_ours_is_refused_when_it_is_added_later():
+    target = ostinato_azure.function_app(of_every_kind())
+    declare(target, "queueTrigger", "FLOW", queueName="q")
+    with pytest.raises(ost.RegistrationError, match="function 'FLOW'"):
+        target.get_functions()
+
+
+def test_functions_of_other_names_and_kinds_are_let_be():
+    target = func.FunctionApp()
+    declare(target, "orchestrationTrigger", "other", orchestration="add")
+    declare(target, "entityTrigger", "entity", entityName="flow")
+    ostinato_azure.function_app(of_every_kind(), functions=target)
+    declare(target, "queueTrigger", "later", queueName="q")
+    assert {"other", "entity", "later", "flow", "add"} <= triggers(target).keys()
+
+
+def test_a_name_that_is_declared_foreign_is_theirs():
+    app = ost.App("foreign")
+    app.foreign_activity("add")
+    target = func.FunctionApp()
+    declare(target, "activityTrigger", "add")
+    assert triggers(ostinato_azure.function_app(app, functions=target))["add"] == "activityTrigger"
+
+
+@pytest.mark.parametrize(("name", "told"), [("Add", "'add' and 'Add'"), (GATE, "the adapter")])
+def test_names_of_our_own_that_the_host_takes_for_one_are_refused(name: str, told: str):
+    app = of_every_kind()
+    app.activity(name=name)(lambda: None)
+    with pytest.raises(ost.RegistrationError, match=told):
+        ostinato_azure.function_app(app)
+
+
 def beside_plain_functions() -> tuple[ost.App, Any]:
     """Ours and plain 1.x functions in one app, each calling the other's."""
     app = ost.App("ours")
-    theirs = app.foreign_activity("plain_double")
+    theirs = app.foreign_activity("Plain_Double")  # the host ignores case
     nowhere = app.foreign_activity("nowhere")
     child = app.foreign_orchestration("plain_flow")
 
