@@ -17,6 +17,7 @@ from ostinato.events import Json
 from ostinato_azure import envelope
 from ostinato_azure.claim_text import Claims, claim_value, is_claimed, may_be_claimed, unclaim_text
 from ostinato_azure.classic import OrchestrationFailedError
+from ostinato_azure.live import LiveTables
 from ostinato_azure.names import CLIENT
 from ostinato_azure.table import Surroundings
 from ostinato_azure.wires import respond
@@ -29,7 +30,9 @@ _NEEDED = {0: "Input", 5: "Result", 8: "Result", 15: "Input"}
 """By the number of its type, what replay needs of an event of the classic wire."""
 
 
-def respond_claimed(request: str, around: Surroundings, claims: Claims) -> str:
+def respond_claimed(
+    request: str, around: Surroundings, live: LiveTables | None, claims: Claims
+) -> str:
     """Return the answer to an orchestration trigger's text; as `ostinato_azure.wires.respond`.
 
     Raises:
@@ -37,8 +40,8 @@ def respond_claimed(request: str, around: Surroundings, claims: Claims) -> str:
         ClaimError: A payload cannot be stored or read.
     """
     if not request.lstrip().startswith("{"):
-        return _ProtobufClaims(around, claims).respond(request)
-    return _JsonClaims(around, claims).respond(request)
+        return _ProtobufClaims(around, live, claims).respond(request)
+    return _JsonClaims(around, live, claims).respond(request)
 
 
 def fetch_given(given: Any, claims: Claims) -> Any:
@@ -83,15 +86,16 @@ class _Known:
 class _JsonClaims:
     """The classic wire's requests and answers."""
 
-    def __init__(self, around: Surroundings, claims: Claims) -> None:
+    def __init__(self, around: Surroundings, live: LiveTables | None, claims: Claims) -> None:
         self._around = around
+        self._live = live
         self._claims = claims
         self._known = _Known(around)
 
     def respond(self, request: str) -> str:
         """The answer to a request."""
         try:
-            answer = respond(self._fetched(request), self._around)
+            answer = respond(self._fetched(request), self._around, self._live)
         except OrchestrationFailedError as error:
             told, mark, written = str(error).partition(_MARK)
             raise OrchestrationFailedError(told + mark + self._stored(written, request)) from None
@@ -152,8 +156,9 @@ def _each(actions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 class _ProtobufClaims:
     """The Durable Task wire's requests and answers."""
 
-    def __init__(self, around: Surroundings, claims: Claims) -> None:
+    def __init__(self, around: Surroundings, live: LiveTables | None, claims: Claims) -> None:
         self._around = around
+        self._live = live
         self._claims = claims
         self._known = _Known(around)
 
@@ -172,7 +177,8 @@ class _ProtobufClaims:
                 self._fetch(body, "input")
             elif kind in ("taskCompleted", "subOrchestrationInstanceCompleted"):
                 self._fetch(body, "result")
-        answer = respond(b64encode(asked.SerializeToString()).decode(), self._around)
+        fetched = b64encode(asked.SerializeToString()).decode()
+        answer = respond(fetched, self._around, self._live)
         told = pb.OrchestratorResponse.FromString(b64decode(answer))
         for action in told.actions:
             match action.WhichOneof("orchestratorActionType"):

@@ -36,6 +36,7 @@ from ostinato_azure.failures import (
     failure_text,
     summary,
 )
+from ostinato_azure.live import LiveTables, take_turn
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.table import Surroundings, Table
 
@@ -85,17 +86,32 @@ class _HostEvent(msgspec.Struct, rename="pascal"):
 
 
 class _Request(msgspec.Struct, rename="camel"):
-    history: list[_HostEvent]
+    history: list[msgspec.Raw]
+    instance_id: str = ""
     upper_schema_version_new: int = 0
     long_running_timer_interval_duration: str | None = None
     maximum_short_timer_duration: str | None = None
 
 
 _read = msgspec.json.Decoder(_Request).decode
+_read_event = msgspec.json.Decoder(_HostEvent).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def respond(request: str, around: Surroundings) -> str:
+class _History:
+    """The history of a request, of which only what is looked at is read."""
+
+    def __init__(self, events: list[msgspec.Raw]) -> None:
+        self._events = events
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __getitem__(self, index: int) -> _HostEvent:
+        return _read_event(self._events[index])
+
+
+def respond(request: str, around: Surroundings, live: LiveTables | None = None) -> str:
     """Return the answer to the extension's request, both JSON text.
 
     Raises:
@@ -103,24 +119,25 @@ def respond(request: str, around: Surroundings) -> str:
         msgspec.MsgspecError: The text is no such request.
     """
     asked = _read(request)
-    table = _run(asked, around)
-    try:
-        return _answer(table, asked)
-    finally:
-        table.close()
+    return take_turn(
+        asked.instance_id,
+        _History(asked.history),
+        _event,
+        _with_timers(around, asked),
+        live,
+        lambda table: _answer(table, asked),
+    )
 
 
 def read_history(request: str, around: Surroundings) -> list[Event]:
     """Return the history in a request as the core has it, to be replayed and looked at."""
+    asked = _read(request)
     transcript: list[Event] = []
-    _run(_read(request), around, transcript).close()
-    return transcript
-
-
-def _run(asked: _Request, around: Surroundings, transcript: list[Event] | None = None) -> Table:
     table = Table(_with_timers(around, asked), transcript)
-    table.run([event for host in asked.history if (event := _event(host)) is not None])
-    return table
+    events = (_event(_read_event(raw)) for raw in asked.history)
+    table.run([event for event in events if event is not None])
+    table.close()
+    return transcript
 
 
 # Requests

@@ -21,31 +21,50 @@ from ostinato import events as ev
 from ostinato.actions import Completed, ContinuedAsNew, Failed, Outcome, Terminated
 from ostinato.events import Event, Json, Parent
 from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, Failure
+from ostinato.ids import derived_id
 from ostinato_azure import envelope
 from ostinato_azure.entries import Entry, Kind
 from ostinato_azure.failures import PROPERTY, failure_from_details
+from ostinato_azure.live import LiveTables, take_turn
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.table import Surroundings, Table
 
 
-def respond(request: str, around: Surroundings) -> str:
+def respond(request: str, around: Surroundings, live: LiveTables | None = None) -> str:
     """Return the answer to the extension's request, both base64 of protobuf.
 
     Raises:
         ValueError: The text is no such request.
     """
     asked = pb.OrchestratorRequest.FromString(b64decode(request, validate=True))
-    table = Table(around)
-    events = (_event(host, asked) for host in (*asked.pastEvents, *asked.newEvents))
-    table.run([event for event in events if event is not None])
-    try:
-        answer = _answer(table, asked)
-    finally:
-        table.close()
+    answer = take_turn(
+        asked.instanceId,
+        list(_history(asked)),
+        lambda host: _event(host, asked),
+        around,
+        live,
+        lambda table: _answer(table, asked),
+    )
     return b64encode(answer.SerializeToString()).decode()
 
 
+def read_history(request: str, around: Surroundings) -> list[Event]:
+    """Return the history in a request as the core has it, to be replayed and looked at."""
+    asked = pb.OrchestratorRequest.FromString(b64decode(request, validate=True))
+    transcript: list[Event] = []
+    table = Table(around, transcript)
+    events = (_event(host, asked) for host in _history(asked))
+    table.run([event for event in events if event is not None])
+    table.close()
+    return transcript
+
+
 # Requests
+
+
+def _history(asked: pb.OrchestratorRequest) -> Iterator[Any]:
+    yield from asked.pastEvents
+    yield from asked.newEvents
 
 
 def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
@@ -108,12 +127,15 @@ def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
 def _started(body: Any, at: datetime, asked: pb.OrchestratorRequest) -> ev.ExecutionStarted:
     parent = body.parentInstance if body.HasField("parentInstance") else None
     instance = body.orchestrationInstance
+    input = _text(body, "input") or "null"
     return ev.ExecutionStarted(
         at=at,
         instance_id=instance.instanceId or asked.instanceId,
-        execution_id=_text(instance, "executionId") or _text(asked, "executionId") or "",
+        execution_id=_text(instance, "executionId")
+        or _text(asked, "executionId")
+        or _made_up_id(asked, input),
         name=body.name,
-        input=_text(body, "input") or "null",
+        input=input,
         version=_text(body, "version") or None,
         parent=None
         if parent is None
@@ -123,6 +145,12 @@ def _started(body: Any, at: datetime, asked: pb.OrchestratorRequest) -> ev.Execu
             parent.taskScheduledId,
         ),
     )
+
+
+def _made_up_id(asked: pb.OrchestratorRequest, input: str) -> str:
+    """The id of an execution that the host gave none: by what sets its generation apart."""
+    first = next(_history(asked)).timestamp
+    return derived_id("", asked.instanceId, f"{first.seconds}.{first.nanos:09}", input)
 
 
 def _text(message: Any, name: str) -> str | None:

@@ -17,6 +17,7 @@ from ostinato.app import App
 from ostinato.definitions import ActivityDefinition
 from ostinato.errors import CodecError
 from ostinato.triggers import Blob, Http, Queue, Schedule, Trigger
+from ostinato_azure.live import LiveTables
 from ostinato_azure.names import CLIENT, DURABLE, GATE, Names
 from ostinato_azure.table import Surroundings
 
@@ -40,6 +41,7 @@ class Functions:
         self._app = app
         self._target = target
         self._grpc = grpc
+        self._live = LiveTables()
         self._names = Names()
         self._ours: list[Any] = []
         self._others: set[tuple[str, str]] = set()
@@ -212,7 +214,7 @@ class Functions:
     def _orchestrate(self, context: Any) -> str:
         from ostinato_azure.shell import orchestrate
 
-        return orchestrate(context.body, self.around)
+        return orchestrate(context.body, self.around, self._live)
 
     def _performer(self, definition: ActivityDefinition) -> Callable[..., Any]:
         limit = self._app.registry.payload_limit

@@ -11,10 +11,11 @@ from ostinato.app import App
 from ostinato.definitions import ActivityDefinition
 from ostinato_azure.activity import perform, perform_async
 from ostinato_azure.claims import app_claims
+from ostinato_azure.live import LiveTables
 from ostinato_azure.table import Surroundings
 
 
-def orchestrate(request: str, around: Surroundings) -> str:
+def orchestrate(request: str, around: Surroundings, live: LiveTables) -> str:
     """Answer an orchestration trigger; see `ostinato_azure.wires.respond`.
 
     Raises:
@@ -25,10 +26,10 @@ def orchestrate(request: str, around: Surroundings) -> str:
     if claims is None:
         from ostinato_azure.wires import respond
 
-        return respond(request, around)
+        return respond(request, around, live)
     from ostinato_azure.claimed import respond_claimed
 
-    return respond_claimed(request, around, claims)
+    return respond_claimed(request, around, live, claims)
 
 
 def run(definition: ActivityDefinition, given: Any, limit: int) -> Any:

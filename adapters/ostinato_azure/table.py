@@ -19,7 +19,7 @@ answer whether it is free. When a wait ends is a function of the history.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -34,6 +34,7 @@ from ostinato.actions import (
     ContinuedAsNew,
     CreateSubOrchestration,
     CreateTimer,
+    Failed,
     Outcome,
     RecordMarker,
     ScheduleTask,
@@ -56,6 +57,8 @@ LONGEST_TIMER = timedelta(days=6)
 """Timers that are due later are set in hops: Azure Storage cannot delay a message for longer."""
 
 HOP = timedelta(days=3)
+
+MISMATCH = "NonDeterminismError"
 
 TRIES = 5
 """How often an operation with the durable client is asked for before it is given up."""
@@ -106,6 +109,7 @@ class Table:
     def __init__(self, around: Surroundings, transcript: list[Event] | None = None) -> None:
         self._around = around
         self._recorded_markers: set[datetime] = set()
+        self._asked_markers: list[datetime] = []
         self._core = Orchestration(around.registry, marked=self._is_recorded)
         self._known: dict[int, Entry] = {}
         self._next_host_id = 0
@@ -148,6 +152,11 @@ class Table:
         """Return, once, what the host is to be asked for now, in order of their ids to be."""
         markers = [] if self._starts_later else self._new_markers()
         return [*markers, *map(self._write, self._ready)]
+
+    @property
+    def weight(self) -> int:
+        """How many task ids the core has taken: a measure of the memory it holds."""
+        return self._core.weight
 
     @property
     def next_host_id(self) -> int:
@@ -211,10 +220,31 @@ class Table:
     def run(self, history: Sequence[Event]) -> None:
         """Give the core a history whose task ids are the host's; its last turn is the new one."""
         turns = _turns(history)
-        for turn in turns:
-            for event in turn.scheduled:
-                if isinstance(event, ev.TimerCreated) and is_marker(event.due):
-                    self._recorded_markers.add(event.due)
+        self._recorded_markers.update(_markers(history))
+        self._play(turns)
+
+    def go_on(self, events: Sequence[Event]) -> bool:
+        """Take up what the history has more than when it was last taken up.
+
+        Returns:
+            Whether that is what comes after the answer that was given then. Otherwise the
+            table is of no use any more: the answer was lost and the turn is taken again, or the
+            history was rewritten by a rewind.
+        """
+        turn = next((n for n, e in enumerate(events) if isinstance(e, ev.OrchestratorStarted)), -1)
+        recorded = [event for event in events[: max(turn, 0)] if isinstance(event, _SCHEDULING)]
+        if len(recorded) != turn or any(isinstance(e, ev.ExecutionRewound) for e in events):
+            return False
+        if sorted(_markers(recorded)) != sorted(self._asked_markers):
+            return False
+        self._recorded_markers.update(_markers(events))
+        for event in recorded:
+            self._match(event)
+        self._play(_turns(events[turn:]))
+        outcome = self.outcome
+        return not (isinstance(outcome, Failed) and outcome.failure.type == MISMATCH)
+
+    def _play(self, turns: list[_Turn]) -> None:
         for position, turn in enumerate(turns):
             last = position == len(turns) - 1
             # What a turn asked for behind a closed gate is in no history: it is decided anew.
@@ -592,11 +622,8 @@ class Table:
 
     def _new_markers(self) -> list[Entry]:
         """Markers that the core has just decided on."""
-        return [
-            Entry(Kind.MARKER, due=marker_due(action.name), fires=marker_due(action.name))
-            for action in self._core.take_actions()
-            if isinstance(action, RecordMarker)
-        ]
+        self._asked_markers = [marker_due(name) for name in self._core.take_markers()]
+        return [Entry(Kind.MARKER, due=due, fires=due) for due in self._asked_markers]
 
     # What the host has recorded
 
@@ -665,6 +692,11 @@ class Table:
         self._feed([msgspec.structs.replace(event, task_id=core_id)])
         self._ready.clear()
         return _stands_for(event)
+
+
+def _markers(history: Iterable[Event]) -> Iterator[datetime]:
+    """Due times of the markers that are recorded."""
+    return (e.due for e in history if isinstance(e, ev.TimerCreated) and is_marker(e.due))
 
 
 def _recorded(action: Action, at: datetime) -> Event:

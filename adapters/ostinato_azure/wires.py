@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from ostinato_azure.live import LiveTables
 from ostinato_azure.table import Surroundings
 
 
-def respond(request: str, around: Surroundings) -> str:
+def respond(request: str, around: Surroundings, live: LiveTables | None = None) -> str:
     """Return the answer to an orchestration trigger's text, on the wire that it came by.
+
+    Args:
+        request: The text.
+        around: The function app.
+        live: Where executions are kept between their turns, if anywhere.
 
     Raises:
         OrchestrationFailedError: The orchestration failed, on the classic wire.
@@ -14,7 +20,7 @@ def respond(request: str, around: Surroundings) -> str:
     if request.lstrip().startswith("{"):
         from ostinato_azure.classic import respond as respond_classic
 
-        return respond_classic(request, around)
+        return respond_classic(request, around, live)
     from ostinato_azure.durabletask import respond as respond_protobuf
 
-    return respond_protobuf(request, around)
+    return respond_protobuf(request, around, live)

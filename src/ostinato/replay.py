@@ -237,8 +237,7 @@ class Orchestration:
         the execution the children to end, and last the completion.
         """
         state = self._state
-        actions: list[Action] = [RecordMarker(name=name) for name in state.new_markers]
-        state.new_markers.clear()
+        actions: list[Action] = [RecordMarker(name=name) for name in self.take_markers()]
         if state.asks:
             actions += [ask.action(task_id) for task_id, ask in sorted(state.asks.items())]
             state.asks.clear()
@@ -250,6 +249,15 @@ class Orchestration:
             actions += self._orphans()
             actions.append(CompleteOrchestration(outcome))
         return actions
+
+    def take_markers(self) -> list[str]:
+        """Return the markers that history does not record yet, once.
+
+        For hosts that record what is asked under task ids later than it is asked for: they
+        ask for that by `asked`, and never call `take_actions`.
+        """
+        markers, self._state.new_markers = self._state.new_markers, []
+        return markers
 
     def close(self) -> None:
         """End the generator; whatever its ``finally`` blocks ask for has no effect."""
