@@ -18,6 +18,7 @@ from ostinato.cli.commands import run_live
 from ostinato.cli.display import failed
 from ostinato.cli.outcome import ExitCode, UsageError
 from ostinato.cli.running import Result, Run
+from ostinato.cli.targets import LocalTarget
 from ostinato.errors import OstinatoError
 
 STORE = Path(".demo/ostinato.db")
@@ -52,7 +53,7 @@ def demo_run(folder: Path) -> Run:
             "flakiness": 0.02,
             "report": f"{STORE.parent}/{instance_id}.json",
         },
-        store=STORE,
+        target=LocalTarget(STORE),
         instance_id=instance_id,
         if_exists="replace_finished",
     )

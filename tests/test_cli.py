@@ -576,6 +576,19 @@ def test_the_history_of_an_instance_or_store_that_is_not_there_is_refused(shop: 
     assert refused(CliRunner().invoke(cli, ["history", "x"]), "there is no instance 'x'")
 
 
+def test_a_command_that_runs_here_loads_nothing_of_a_cloud():
+    code = (
+        "import sys, atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+        "sys.argv = ['ostinato', 'status', 'x']; import ostinato.cli as c; c.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    loaded = set(done.stderr.split())
+    assert "ostinato.cli.commands" in loaded
+    assert not loaded & {"ostinato_azure", "httpx", "azure", "starlette"}
+
+
 def test_without_typer_the_mend_is_named():
     code = "import sys; sys.modules['typer'] = None; import ostinato.cli as c; c.main()"
     done = subprocess.run(

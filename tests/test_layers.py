@@ -72,8 +72,10 @@ LAYERS = """
     testing.azure
     testing
     cli.outcome
-    cli.inputs cli.display cli.discovery
-    cli.running cli.mending
+    cli.inputs cli.display cli.discovery cli.printing cli.mending
+    cli.targets
+    cli.hosting cli.steering
+    cli.running
     cli.azure cli.emulate
     cli.commands
     cli

@@ -244,6 +244,10 @@ class AzureClient:
         """
         return history_of(self._payloads.whole(self._api.get(instance_id, WHOLE)))
 
+    def get_outline(self, instance_id: str) -> Sequence[Event]:
+        """As `get_history`, without the payloads, which may be many and large."""
+        return history_of(self._api.get(instance_id, EVENTS))
+
     # Steering
 
     def raise_event(

@@ -1,4 +1,7 @@
-"""Payloads on their way from and to a client: in an envelope, and claimed where they are large."""
+"""Payloads on their way from and to a client: in an envelope, and claimed where they are large.
+
+Orchestrations of others know neither: they are given data as the client of their own SDK sends it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from ostinato.definitions import Registry
+from ostinato.errors import UnsupportedError
 from ostinato.events import Json
 from ostinato_azure import envelope
 from ostinato_azure.claim_text import Claims, claim_value, is_claimed, unclaim_text
@@ -19,24 +24,63 @@ class Payloads:
 
     Args:
         claims: Where the app keeps large payloads, if it does.
+        registry: The application's declarations; without them every orchestration is taken for
+            ours.
+        grpc: Whether orchestrations of others are those of azure-functions-durable 2.x.
     """
 
-    def __init__(self, claims: Claims | None) -> None:
+    def __init__(self, claims: Claims | None, registry: Registry | None, *, grpc: bool) -> None:
         self._claims = claims
+        self._registry = registry
+        self._grpc = grpc
 
-    def sent(self, payload: envelope.Envelope) -> Json:
-        """Return a payload's text, its data claimed where it is too large."""
+    @property
+    def has_others(self) -> bool:
+        """Whether the application knows of orchestrations that are not ours."""
+        declared = () if self._registry is None else self._registry.orchestrations()
+        return any(definition.fn is None for definition in declared)
+
+    def is_ours(self, name: str) -> bool:
+        """Whether an orchestration is ours."""
+        if self._registry is None:
+            return True
+        definition = self._registry.orchestration(name)
+        return definition is not None and definition.fn is not None
+
+    def sent(self, payload: envelope.Envelope, name: str) -> Json:
+        """Return what is sent to start an orchestration, its data claimed where it is too large.
+
+        Raises:
+            UnsupportedError: It is another's, and cannot be given what the payload carries.
+        """
+        if self.is_ours(name):
+            return self.sent_event(payload)
+        if payload.tags or payload.start_at:
+            raise UnsupportedError(
+                f"orchestration {name!r} is another application's: it can be given neither tags "
+                "nor start_at"
+            )
+        return self._to_others(payload.text)
+
+    def sent_event(self, payload: envelope.Envelope) -> Json:
+        """Return what is sent as an event of ours, its data claimed where it is too large."""
         text = envelope.written(payload)
         if self._claims is None:
-            return text
+            return envelope.doubled(text)
         if not envelope.is_written(text):
-            return claim_value(text, self._claims)
-        data = claim_value(payload.text, self._claims)
-        return _encode(msgspec.structs.replace(payload, data=msgspec.Raw(data.encode()))).decode()
+            return envelope.doubled(claim_value(text, self._claims))
+        data = msgspec.Raw(claim_value(payload.text, self._claims).encode())
+        return envelope.doubled(_encode(msgspec.structs.replace(payload, data=data)).decode())
 
-    def sent_as_it_is(self, text: Json) -> Json:
-        """Return the text of a payload, claimed as a whole where it is too large."""
-        return text if self._claims is None else claim_value(text, self._claims)
+    def sent_as_it_is(self, text: Json, name: str) -> Json:
+        """As `sent`, of a payload that is written already: it is claimed as a whole."""
+        if not self.is_ours(name):
+            return self._to_others(text)
+        return envelope.doubled(text if self._claims is None else claim_value(text, self._claims))
+
+    def _to_others(self, text: Json) -> Json:
+        """Their input: of 2.x JSON, of 1.x JSON in a JSON string; both read an object."""
+        return text if self._grpc or text.startswith("{") else _encode(text).decode()
 
     def told(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return what the API tells of an instance, with what is claimed in its place.
@@ -49,7 +93,8 @@ class Payloads:
             if self._claims is None and is_claimed(_encode(opened.get(name)).decode()):
                 raise AzureError(
                     f"the {name} of instance {found['instanceId']!r} is in Blob storage: give the "
-                    "client claims=BlobClaims.connect(...)"
+                    "client claims=BlobClaims.connect(...), or the command line's environment the "
+                    "app's settings OSTINATO_CLAIM_CONTAINER and AzureWebJobsStorage"
                 )
         return opened
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ostinato.errors import InstanceExistsError, InstanceFinishedError, InstanceNotFoundError
 from ostinato_azure import envelope
-from ostinato_azure.webhook import Answer, Webhook
+from ostinato_azure.webhook import Answer, AzureError, Webhook
 
 BRIEF = {"showInput": "false"}
 """Asks for an instance without its input."""
@@ -72,7 +72,12 @@ class Management:
         answer = self._webhook.request(
             "GET", "instances", instance_id, query=query, allowed=(200, 202, 404, 500)
         )
-        return None if answer.status == 404 else answer.json()
+        if answer.status == 404:
+            return None
+        found = answer.json()
+        if not (isinstance(found, dict) and "runtimeStatus" in found):
+            raise AzureError(f"the app answered {answer.status}: {answer.text[:500]}")
+        return cast("dict[str, Any]", found)
 
     def get(self, instance_id: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return what the API tells of an instance.

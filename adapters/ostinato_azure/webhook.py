@@ -42,6 +42,14 @@ class AzureError(OstinatoError):
     """The function app did not answer as it should: unreachable, no access, or at fault."""
 
 
+class NoAccessError(AzureError):
+    """The function app asks for its key, or for another one."""
+
+
+class UnavailableError(AzureError):
+    """The function app does not answer for now, or cannot be reached at all."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What the management API answered."""
 
@@ -72,6 +80,8 @@ class Place(msgspec.Struct, frozen=True):
     """The URL up to and including ``durabletask``."""
     key: str | None
     query: dict[str, str]
+    grpc: bool = False
+    """Whether the app is known to be on the Durable Task protocol."""
 
     def __repr__(self) -> str:
         return f"Place({self.base!r})"
@@ -89,12 +99,14 @@ def place_of(url: str, key: str | None = None, task_hub: str | None = None) -> P
     Raises:
         ValueError: It is no such URL, or the key cannot be one.
     """
-    parts = urlsplit(url.strip())
+    like = "the URL of a function app is like https://<name>.azurewebsites.net"
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        raise ValueError(f"{like}; this is none") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         shown = f"{parts.scheme}://{parts.hostname}" if parts.hostname else url.partition("?")[0]
-        raise ValueError(
-            f"the URL of a function app is like https://<name>.azurewebsites.net, not {shown!r}"
-        )
+        raise ValueError(f"{like}, not {shown!r}")
     before, found, _ = parts.path.partition(_END)
     path = before + _END if found else parts.path.rstrip("/") + PATH
     said = {name.lower(): value for name, value in parse_qsl(parts.query)}
@@ -121,7 +133,8 @@ def place_of_binding(text: str) -> Place:
         if urlsplit(rpc).path.strip("/"):  # the loopback end; a gRPC address has no path
             query = {"taskHub": told.get("taskHubName"), "connection": told.get("connectionName")}
             return Place(rpc.rstrip("/"), None, {n: str(v) for n, v in query.items() if v})
-        return place_of(str(told["managementUrls"]["statusQueryGetUri"]))
+        place = place_of(str(told["managementUrls"]["statusQueryGetUri"]))
+        return msgspec.structs.replace(place, grpc=True)
     except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
         # The text holds the key, and so may what is wrong with it.
         raise ValueError("this is not the text of a durableClient binding") from None
@@ -134,6 +147,9 @@ class Webhook:
         place: Where it is.
         transport: What carries the requests, in place of the network.
         pause: Waits for a number of seconds.
+
+    Raises:
+        ValueError: The place has no URL that can be asked.
     """
 
     def __init__(
@@ -148,6 +164,10 @@ class Webhook:
         self._place = place
         self._pause = pause
         is_near = urlsplit(place.base).hostname in _LOOPBACK
+        try:
+            httpx.URL(place.base)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"{place.base!r} is no URL: {error}") from None
         self._http = httpx.Client(
             timeout=_TIMEOUT,
             transport=transport,
@@ -197,7 +217,7 @@ class Webhook:
                 never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 lost = not isinstance(error, httpx.TimeoutException)
                 if not (may_repeat and (never_sent or (lost and repeatable))):
-                    raise AzureError(self._silence(error, sent=not never_sent)) from None
+                    raise UnavailableError(self._silence(error, sent=not never_sent)) from None
                 is_repeat |= not never_sent
                 wait = pause
             else:
@@ -217,19 +237,27 @@ class Webhook:
 
     def _answer(self, got: httpx.Response, allowed: tuple[int, ...], is_repeat: bool) -> Answer:
         status, base = got.status_code, self._place.base
+        passes = status in _REFUSED_FOR_NOW | _LOST_ON_THE_WAY
+        if not passes and got.headers.get("Content-Type", "").startswith("text/html"):
+            raise AzureError(
+                f"{base} answered {status} with a web page, as no management API does: either the "
+                "URL is another site's, or the app is stopped or closed to this network"
+            )
         if status in (401, 403):
             fault = "asks for a key" if self._place.key is None else "does not take the key"
-            raise AzureError(
+            raise NoAccessError(
                 f"{base} {fault}: give the system key of the durabletask extension as key=... or "
                 f"in {KEY_VARIABLE}"
             )
         if status not in allowed:
             told = got.text[:500].replace(self._place.key or "\0", "…")
-            raise AzureError(f"{base} answered {status}: {told}")
+            kind = UnavailableError if passes else AzureError
+            raise kind(f"{base} answered {status}: {told}")
         return Answer(status, got.text, dict(got.headers), is_repeat)
 
     def _silence(self, error: Exception, *, sent: bool) -> str:
-        told = f"{self._place.base} did not answer: {type(error).__name__}"
+        why = f"{type(error).__name__} {error}".strip()
+        told = f"{self._place.base} did not answer: {why}"
         return f"{told}; what was asked for may have happened all the same" if sent else told
 
 

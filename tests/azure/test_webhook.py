@@ -15,9 +15,11 @@ from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
+from ostinato_azure.management import Management
 from ostinato_azure.webhook import (
     KEY_VARIABLE,
     AzureError,
+    UnavailableError,
     Webhook,
     place_of,
     place_of_binding,
@@ -156,6 +158,29 @@ def test_what_is_no_management_api_is_said_to_be_none() -> None:
         answer.json()
 
 
+@pytest.mark.parametrize("status", [200, 403, 404])
+def test_a_web_page_is_said_to_come_from_no_management_api(status: int) -> None:
+    page = httpx.Response(status, html="<h1>Error 403 - This web app is stopped.</h1>")
+    with pytest.raises(AzureError, match=f"answered {status} with a web page"):
+        App(page).webhook.request("GET", "instances", "x", allowed=(200, 404))
+
+
+def test_an_error_of_the_extension_itself_is_told_as_it_is() -> None:
+    fault = httpx.Response(500, json={"Message": "Something went wrong"})
+    with pytest.raises(AzureError, match=r"answered 500: .*Something went wrong"):
+        Management(App(fault).webhook).find("one")
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_what_passes_is_told_from_what_is_wrong(status: int) -> None:
+    app = App(*(httpx.Response(status, html="<h1>busy</h1>") for _ in range(4)))
+    with pytest.raises(UnavailableError, match=f"answered {status}"):
+        app.webhook.request("GET", "instances")
+    with pytest.raises(AzureError) as caught:
+        App(httpx.Response(500)).webhook.request("GET", "instances")
+    assert not isinstance(caught.value, UnavailableError)
+
+
 BASE = "https://app.example/runtime/webhooks/durabletask"
 
 
@@ -193,6 +218,7 @@ def test_the_key_and_the_hub_given_go_before_those_in_the_url_and_the_environmen
         lambda: place_of(f"app.example?code={KEY}"),
         lambda: place_of(f"ftp://app.example?code={KEY}"),
         lambda: place_of(f"https://user:{KEY}@app.example"),
+        lambda: place_of(f"https://[app?code={KEY}"),
         lambda: place_of("https://app.example", f"{KEY}\n{KEY}"),
         lambda: place_of_binding(f'{{"managementUrls": "{KEY}"}}'),
         lambda: place_of_binding(f'{{"{KEY}'),

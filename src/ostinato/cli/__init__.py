@@ -1,4 +1,4 @@
-"""The command line: ``ostinato run`` and ``ostinato history``."""
+"""The command line: ``ostinato run`` and its like."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 import ostinato as ost
 from ostinato.cli.discovery import find_app
+from ostinato.cli.inputs import confirmed
 from ostinato.cli.mending import mendable, needing
 from ostinato.cli.outcome import ExitCode, UsageError
 
@@ -169,12 +170,9 @@ def _deploy(deployment: Deployment, *, yes: bool, build: Callable[[], str] | Non
 
     az = AzureCli.find()
     subscription = signed_in(az)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("nobody is there to confirm: give --yes")
-        question = f"Deploy to {deployment.group!r} of the subscription {subscription!r}?"
-        if not typer.confirm(question):
-            raise typer.Exit(ExitCode.FAILED)
+    question = f"Deploy to {deployment.group!r} of the subscription {subscription!r}?"
+    if not (yes or confirmed(question)):
+        raise typer.Exit(ExitCode.FAILED)
     if build is not None:
         _note(build())
     try:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,31 +9,33 @@ import msgspec
 import typer
 from rich.console import Console
 
-from ostinato.cli import azure, display, emulate
-from ostinato.cli.discovery import find_app
+import ostinato as ost
+from ostinato.cli import azure, display, emulate, steering
+from ostinato.cli.discovery import find_app, orchestration_names
 from ostinato.cli.inputs import read_input
 from ostinato.cli.mending import mendable
-from ostinato.cli.outcome import ExitCode, UsageError
+from ostinato.cli.outcome import ExitCode, UsageError, similar
+from ostinato.cli.printing import print_json
 from ostinato.cli.running import Result, Run, run
+from ostinato.cli.targets import (
+    LocalTarget,
+    StoreOption,
+    TargetName,
+    TargetOption,
+    UrlOption,
+    chosen_target,
+)
 from ostinato.client import IfExists
-from ostinato.events import Event, events_to_json
 
 cli = typer.Typer(
-    help="Durable orchestrations: run them here, and see what they did.",
+    help="Durable orchestrations: run them, here or on a cloud, and see what they did.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-cli.add_typer(azure.build, name="build")
-cli.add_typer(azure.synth, name="synth")
-cli.add_typer(azure.deploy, name="deploy")
-cli.add_typer(emulate.emulate, name="emulate")
-
 MAX_WAITS = 3
 """How many of the things that an instance waits for are named."""
-
-Store = Annotated[Path, typer.Option(help="The SQLite file that keeps everything.")]
 
 
 @cli.command("run")
@@ -46,7 +45,9 @@ def run_command(
     app: Annotated[
         str | None, typer.Option(help="module:attribute; by default the folder's own.")
     ] = None,
-    store: Store = Path("ostinato.db"),
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
     id: Annotated[
         str | None, typer.Option(help="Instance id; an unfinished instance is continued.")
     ] = None,
@@ -69,18 +70,20 @@ def run_command(
 ) -> None:
     """Run an orchestration to its end and print its output as JSON.
 
-    Kill it at any moment: the same --id goes on where it stopped.
+    Kill it at any moment: the same --id goes on where it stopped. On --target azure the instance
+    runs in the deployed app, and goes on there when this command is stopped.
 
     Exit codes: 0 completed, 1 failed, 2 usage, 3 terminated, 4 timeout,
     130 interrupted (Ctrl-C), 143 stopped (SIGTERM).
     """
     console = Console(stderr=True)
     with mendable():
+        chosen = chosen_target(target, store, url)
         request = Run(
-            app=find_app(app, Path.cwd()),
+            app=_app(app, target, orchestration, console),
             orchestration=orchestration,
             input=read_input(input),
-            store=store,
+            target=chosen,
             instance_id=id,
             if_exists=if_exists,
             timeout=timeout,
@@ -88,6 +91,27 @@ def run_command(
         result = run_quietly(request, console) if quiet or as_json else run_live(request, console)
         _report(result, request, app, console, as_json=as_json)
     raise typer.Exit(result.code)
+
+
+def _app(
+    named: str | None, target: TargetName, orchestration: str, console: Console
+) -> ost.App | None:
+    """The application to run; or to check by, where a deployed one runs and one is at hand."""
+    if target == "local" or named is not None:
+        return find_app(named, Path.cwd())
+    try:
+        found = find_app(None, Path.cwd())
+    except UsageError:
+        return None
+    names = list(orchestration_names(found))
+    if orchestration in names:
+        return found
+    display.warn(
+        console,
+        f"warning: the application at hand has no orchestration {orchestration!r}"
+        f"{similar(orchestration, names)}",
+    )
+    return None
 
 
 def run_quietly(request: Run, console: Console) -> Result:
@@ -105,11 +129,11 @@ def _report(
     result: Result, request: Run, app: str | None, console: Console, *, as_json: bool
 ) -> None:
     if as_json:
-        _print_json(_as_object(result))
+        print_json(_as_object(result))
         return
     match result.code:
         case ExitCode.COMPLETED:
-            _print_json(result.status.output if result.status else None)
+            print_json(result.status.output if result.status else None)
         case ExitCode.FAILED if result.status:
             console.print(display.failed(result.status))
         case ExitCode.TERMINATED if result.status:
@@ -117,8 +141,7 @@ def _report(
         case _ if result.instance_id:
             why = "not finished in time" if result.code is ExitCode.TIMEOUT else "interrupted"
             console.print(
-                f"{why}{_obstacle(result)}; nothing is lost, continue with:\n  "
-                + how_to_continue(result.instance_id, request, app),
+                f"{why}{_obstacle(result)}; {how_to_continue(result.instance_id, request, app)}",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,
@@ -139,13 +162,17 @@ def _obstacle(result: Result) -> str:
 
 
 def how_to_continue(instance_id: str, request: Run, app: str | None) -> str:
-    """Return the command that goes on with an instance."""
+    """Return what becomes of an unfinished instance, and the command to go on with."""
     import shlex
 
-    words = ["ostinato", "run", request.orchestration, "--id", instance_id]
-    words += ["--store", str(request.store)] if request.store != Path("ostinato.db") else []
-    words += ["--app", app] if app else []
-    return shlex.join(words)
+    if isinstance(request.target, LocalTarget):
+        words = ["run", request.orchestration, "--id", instance_id, *request.target.words]
+        words += ["--app", app] if app else []
+        fate = "nothing is lost, continue with"
+    else:
+        words = ["status", instance_id, *request.target.words]
+        fate = f"{instance_id} goes on in the app, look at it with"
+    return f"{fate}:\n  {shlex.join(['ostinato', *words])}"
 
 
 def _as_object(result: Result) -> dict[str, Any]:
@@ -161,30 +188,8 @@ def _as_object(result: Result) -> dict[str, Any]:
     }
 
 
-def _print_json(value: Any) -> None:
-    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=ascii_only))
-
-
-@cli.command("history")
-def history_command(
-    instance: Annotated[str, typer.Argument(help="The instance id.")],
-    store: Store = Path("ostinato.db"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the events as JSON.")] = False,
-) -> None:
-    """Print what an instance did, event by event. It may be running."""
-    with mendable():
-        events = _read_history(store, instance)
-    if as_json:
-        typer.echo(events_to_json(events))
-        return
-    Console(soft_wrap=not sys.stdout.isatty()).print(display.history(events))
-
-
-def _read_history(store: Path, instance_id: str) -> Sequence[Event]:
-    from ostinato.local import connect
-
-    if not store.is_file():
-        raise UsageError(f"there is no file {store}")
-    with connect(store) as hub:
-        return hub.client.get_history(instance_id)
+cli.add_typer(steering.verbs)
+cli.add_typer(azure.build, name="build")
+cli.add_typer(azure.synth, name="synth")
+cli.add_typer(azure.deploy, name="deploy")
+cli.add_typer(emulate.emulate, name="emulate")

@@ -35,6 +35,8 @@ from ostinato.local import Progress
 class Quiet:
     """Shows warnings alone."""
 
+    shows_progress = False
+
     def __init__(self, console: Console) -> None:
         self._console = console
 
@@ -43,13 +45,14 @@ class Quiet:
 
     def warn(self, text: str) -> None:
         """Show a line of warning."""
-        _warn(self._console, text)
+        warn(self._console, text)
 
     def show(self, progress: Progress, *, ended: bool, trouble: Exception | None) -> None:
         """Show nothing."""
 
 
-def _warn(console: Console, text: str) -> None:
+def warn(console: Console, text: str) -> None:
+    """Show a line of warning."""
     console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -69,6 +72,8 @@ class Live:
 
     Where there is no terminal, the last state is written once, at the end.
     """
+
+    shows_progress = True
 
     def __init__(self, console: Console) -> None:
         self._bars = _Bars(
@@ -102,7 +107,7 @@ class Live:
 
     def warn(self, text: str) -> None:
         """Show a line of warning above the bars."""
-        _warn(self._bars.console, text)
+        warn(self._bars.console, text)
 
     def show(self, progress: Progress, *, ended: bool, trouble: Exception | None) -> None:
         """Bring the bars up to date; what failed for good is done, and known at the end."""

@@ -1,4 +1,4 @@
-"""The value of ``--input``: JSON given as it is, in a file, or on standard input."""
+"""What the user gives: JSON as it is, in a file or on standard input; and a yes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+import typer
 from msgspec import UNSET
 
 from ostinato.cli.outcome import UsageError
 
 
-def read_input(argument: str | None) -> Any:
-    """Return the decoded input: of JSON text, ``@file``, or ``-`` for standard input.
+def read_input(argument: str | None, option: str = "--input") -> Any:
+    """Return the decoded value of an option: of JSON text, ``@file``, or ``-`` for standard input.
 
     Where there is no argument it is UNSET, which is not null.
 
@@ -23,20 +24,31 @@ def read_input(argument: str | None) -> Any:
     if argument is None:
         return UNSET
     if argument == "-":
-        return _decode(sys.stdin.buffer.read(), "standard input")
+        return _decode(sys.stdin.buffer.read(), "standard input", option)
     if argument.startswith("@"):
-        return _decode(_read(argument[1:]), argument[1:])
-    return _decode(argument.encode(errors="replace"), "--input")
+        return _decode(_read(argument[1:], option), argument[1:], option)
+    return _decode(argument.encode(errors="replace"), option, option)
 
 
-def _read(path: str) -> bytes:
+def confirmed(question: str) -> bool:
+    """Ask the user, and return whether the answer is yes.
+
+    Raises:
+        UsageError: Nobody is there to answer.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to confirm: give --yes")
+    return typer.confirm(question)
+
+
+def _read(path: str, option: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise UsageError(f"--input @{path}: {error.strerror or error}") from None
+        raise UsageError(f"{option} @{path}: {error.strerror or error}") from None
 
 
-def _decode(data: bytes, where: str) -> Any:
+def _decode(data: bytes, where: str, option: str) -> Any:
     try:
         text = data.decode("utf-8-sig")
         return json.loads(text, parse_constant=_refuse_constant)
@@ -47,7 +59,7 @@ def _decode(data: bytes, where: str) -> Any:
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{where} is no JSON: {error.msg} at line {error.lineno}, column {error.colno}\n"
-            f"{_pointed_at(error)}{_hint(error.doc)}"
+            f"{_pointed_at(error)}{_hint(error.doc, option)}"
         ) from None
     except RecursionError:
         raise UsageError(f"{where} is nested too deeply") from None
@@ -64,8 +76,8 @@ def _pointed_at(error: json.JSONDecodeError) -> str:
     return f"  {line[begin : error.colno + 39]}\n  {' ' * (error.colno - 1 - begin)}^"
 
 
-def _hint(text: str) -> str:
+def _hint(text: str, option: str) -> str:
     """A bare word is meant to be a string more often than not."""
     if text.replace("_", "").replace("-", "").isalnum():
-        return f"\nhint: a text needs its quotes: --input '\"{text}\"'"
+        return f"\nhint: a text needs its quotes: {option} '\"{text}\"'"
     return ""

@@ -6,20 +6,19 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec import UNSET
 
 import ostinato as ost
 from ostinato.cli.discovery import orchestration_names
+from ostinato.cli.hosting import Host, OutOfSightError, hosting
 from ostinato.cli.outcome import ExitCode, UsageError, similar, stopped_by_sigterm
-from ostinato.client import Client, IfExists, InstanceStatus, Query, RuntimeStatus
+from ostinato.cli.targets import LocalTarget, Target, open_store
+from ostinato.client import Client, IfExists, InstanceStatus, Query, RuntimeStatus, Start
 from ostinato.errors import InstanceNotFoundError
-from ostinato.local import LocalHost, Progress, connect
-
-POLL = 0.1
-"""Seconds between two looks at the progress."""
+from ostinato.local import Progress
+from ostinato.starting import check_start
 
 COUNTED = 1000
 """How many other instances are looked at to count them."""
@@ -29,19 +28,20 @@ UNFINISHED = (RuntimeStatus.PENDING, RuntimeStatus.RUNNING, RuntimeStatus.SUSPEN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What to run, and where it is kept."""
+    """What to run, and where."""
 
-    app: ost.App
+    app: ost.App | None
+    """Checks the name and the input; a deployed app runs without one at hand."""
     orchestration: str
     input: Any = UNSET
     """JSON. Left out, a finished instance that is run again gets the one it had, another null."""
-    store: Path
+    target: Target
     instance_id: str | None = None
     if_exists: IfExists = "attach"
     """An unfinished instance is continued, unless ``reject``; ``attach`` gives the outcome of
     a finished one, ``replace_finished`` runs it again."""
     timeout: float | None = None
-    """Seconds after which to stop, leaving the rest to the next run."""
+    """Seconds after which to stop; the rest is left to the next run, or to the deployed app."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +57,14 @@ class Result:
     waits_for: tuple[str, ...] = ()
     """What the unfinished instance waits for, in words."""
     trouble: Exception | None = None
-    """Why nothing could be written when the run stopped; None when that was not the reason."""
+    """Why nothing could be written or seen when the run stopped; None when all was well."""
 
 
 class Display(Protocol):
     """What is seen while an instance runs."""
+
+    shows_progress: bool
+    """Whether the activities are to be counted."""
 
     def say(self, text: str) -> None:
         """Show a line of text."""
@@ -72,7 +75,7 @@ class Display(Protocol):
         ...
 
     def show(self, progress: Progress, *, ended: bool, trouble: Exception | None) -> None:
-        """Show how far the activities are, and why nothing can be written at the moment.
+        """Show how far the activities are, and why nothing moves at the moment.
 
         Before the instance has ``ended``, what failed may be about to be tried again.
         """
@@ -85,23 +88,32 @@ def run(request: Run, display: Display) -> Result:
     Raises:
         UsageError: The user can mend why it was not even begun.
     """
+    _check_name(request)
+    before = _look(request)
+    instance_id: str | None = None
+    result: Result | None = None
+    try:
+        with stopped_by_sigterm(), hosting(request.target, request.app) as host:
+            _tell_of_others(before, request, display)
+            instance_id, existing, said = _begin(before, request, host)
+            display.say(said)
+            if existing is not None:
+                _warn_of(existing, request, display)
+            result = follow(host, instance_id, request, display)
+    except KeyboardInterrupt as interrupt:
+        result = result or Result(code=ExitCode.of_interrupt(interrupt), instance_id=instance_id)
+    return result
+
+
+def _check_name(request: Run) -> None:
+    if request.app is None:
+        return
     names = list(orchestration_names(request.app))
     if request.orchestration not in names:
         raise UsageError(
             f"there is no orchestration {request.orchestration!r}"
             f"{similar(request.orchestration, names)}"
         )
-    before = _look(request)
-    instance_id: str | None = None
-    result: Result | None = None
-    try:
-        with stopped_by_sigterm(), LocalHost(request.app, store=request.store) as host:
-            _tell_of_others(before, request, display)
-            instance_id = _begin(before, request, host, display)
-            result = _follow(host, instance_id, request.timeout, display)
-    except KeyboardInterrupt as interrupt:
-        result = result or Result(code=ExitCode.of_interrupt(interrupt), instance_id=instance_id)
-    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +129,10 @@ class Before:
 
 
 def _look(request: Run) -> Before:
-    """Look at the store before the host goes on with what it finds there."""
-    if not request.store.is_file():
+    """Look at a store before a host here goes on with what it finds there."""
+    if not (isinstance(request.target, LocalTarget) and request.target.store.is_file()):
         return Before()
-    with connect(request.store) as hub:
+    with open_store(request.target.store) as hub:
         page = hub.client.list_instances(Query(status=UNFINISHED, page_size=COUNTED))
         mine = request.instance_id
         others = [s for s in page.instances if s.parent is None and s.instance_id != mine]
@@ -139,38 +151,39 @@ def _tell_of_others(before: Before, request: Run, display: Display) -> None:
         plural = "" if before.others == 1 else "s"
         display.say(
             f"continuing {more}{before.others:,} other instance{plural}"
-            f" found unfinished in {request.store}"
+            f" found unfinished in {request.target}"
         )
 
 
-def _begin(before: Before, request: Run, host: LocalHost, display: Display) -> str:
-    """Start the instance unless it is there already; return its id."""
+def _begin(before: Before, request: Run, host: Host) -> tuple[str, InstanceStatus | None, str]:
+    """Start the instance unless it is there already; return its id, it, and what to say of it."""
     existing = _existing(request, host.client)
     had_ended = before.progress is None and (
         existing is not None and existing.runtime_status.is_finished
     )
     if existing is None or (had_ended and _anew(request)):
+        given = _input(request, existing)
+        if request.app is not None:
+            check_start(request.app.registry, Start(name=request.orchestration, input=given))
         instance_id = host.client.start(
             request.orchestration,
-            _input(request, existing),
+            given,
             instance_id=request.instance_id,
             if_exists="reject" if existing is None else "replace_finished",
         )
-        display.say(f"started {request.orchestration} as {instance_id}")
-        return instance_id
+        return instance_id, None, f"started {request.orchestration} as {instance_id}"
     if had_ended:
-        display.say(
+        said = (
             f"{existing.instance_id} has ended before; this is its outcome"
             " (--if-exists replace_finished runs it again)"
         )
     else:
         done = before.progress or host.progress(existing.instance_id)
-        display.say(
+        said = (
             f"continuing {existing.instance_id}: {done.completed:,} of"
             f" {done.scheduled - done.retried:,} activities were done"
         )
-    _warn_of(existing, request, display)
-    return existing.instance_id
+    return existing.instance_id, existing, said
 
 
 def _input(request: Run, replaced: InstanceStatus | None) -> Any:
@@ -229,20 +242,27 @@ def _existing(request: Run, client: Client) -> InstanceStatus | None:
     return status
 
 
-def _follow(host: LocalHost, instance_id: str, timeout: float | None, display: Display) -> Result:
-    """Wait for the end; when interrupted or after ``timeout`` seconds leave it as it is."""
+def follow(host: Host, instance_id: str, request: Run, display: Display) -> Result:
+    """Wait for the end; when interrupted or when time is up leave the instance as it is."""
     began = time.monotonic()
     status: InstanceStatus | None = None
+    progress: Progress | None = None
     code = ExitCode.TIMEOUT
+    left = request.timeout
     try:
-        while status is None and (timeout is None or time.monotonic() - began < timeout):
-            with suppress(TimeoutError):
-                status = host.client.wait(instance_id, timeout=POLL)
-            progress = host.progress(instance_id)
-            display.show(progress, ended=status is not None, trouble=host.trouble)
+        while status is None and (left is None or left > 0):
+            status = host.look(instance_id, left)
+            if display.shows_progress:
+                progress = host.progress(instance_id)
+                display.show(progress, ended=status is not None, trouble=host.trouble)
+            if request.timeout is not None:
+                left = request.timeout - (time.monotonic() - began)
+    except OutOfSightError:
+        pass
     except KeyboardInterrupt as interrupt:
         code = ExitCode.of_interrupt(interrupt)
-        display.say("stopping: what runs is asked to stop, nothing is lost ...")
+        if isinstance(request.target, LocalTarget):
+            display.say("stopping: what runs is asked to stop, nothing is lost ...")
     if status is not None:
         code = ExitCode.of(status.runtime_status)
     trouble = host.trouble if status is None else None
@@ -251,7 +271,7 @@ def _follow(host: LocalHost, instance_id: str, timeout: float | None, display: D
         code=code,
         instance_id=instance_id,
         status=status,
-        progress=host.progress(instance_id),
+        progress=progress,
         waits_for=tuple(host.waiting_for(instance_id)) if is_waiting else (),
         trouble=trouble,
     )

@@ -1,0 +1,280 @@
+"""The client's verbs as commands: look at instances, steer them, forget them.
+
+They are the same for a store of this machine, whether or not a process executes it now, and for a
+deployed app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from ostinato.cli import display, printing
+from ostinato.cli.inputs import confirmed, read_input
+from ostinato.cli.mending import mendable
+from ostinato.cli.outcome import ExitCode, UsageError
+from ostinato.cli.targets import (
+    StoreOption,
+    TargetName,
+    TargetOption,
+    UrlOption,
+    chosen_target,
+    open_target,
+)
+from ostinato.client import Client, InstanceStatus, Query, RuntimeStatus
+from ostinato.events import events_to_json
+
+verbs = typer.Typer()
+
+Instance = Annotated[str, typer.Argument(help="The instance id.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ReasonOption = Annotated[str, typer.Option(help="Is kept in the history.")]
+StatusOption = Annotated[
+    list[RuntimeStatus] | None,
+    typer.Option("--status", case_sensitive=False, help="May be repeated."),
+]
+PrefixOption = Annotated[str, typer.Option(help="What the instance id begins with.")]
+TagOption = Annotated[list[str] | None, typer.Option(help="name=value; may be repeated.")]
+FromOption = Annotated[datetime | None, typer.Option(help="In UTC.")]
+ToOption = Annotated[datetime | None, typer.Option(help="In UTC.")]
+
+
+@verbs.command("history")
+def history_command(
+    instance: Instance,
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what an instance did, event by event. It may be running."""
+    with _client(target, store, url) as client:
+        events = client.get_history(instance)
+    if as_json:
+        typer.echo(events_to_json(events))
+    else:
+        printing.print_table(display.history(events))
+
+
+@verbs.command("status")
+def status_command(
+    instance: Instance,
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print where an instance stands."""
+    with _client(target, store, url) as client:
+        status = client.get_status(instance)
+    if as_json:
+        printing.print_json(msgspec.to_builtins(status))
+    else:
+        printing.print_table(printing.of_one(status))
+
+
+@verbs.command("list")
+def list_command(
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+    status: StatusOption = None,
+    prefix: PrefixOption = "",
+    tag: TagOption = None,
+    created_from: FromOption = None,
+    created_to: ToOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the instances, the newest first."""
+    with _client(target, store, url) as client:
+        query = _query(status, prefix, tag, created_from, created_to)
+        found, is_all = _first(client, query, limit)
+    if as_json:
+        printing.print_json(msgspec.to_builtins(found))
+    else:
+        printing.print_table(printing.of_many(found))
+    if not is_all:
+        printing.note(f"there are more: --limit {10 * limit}")
+
+
+@verbs.command("raise-event")
+def raise_event_command(
+    instance: Instance,
+    name: Annotated[str, typer.Argument(help="The event's.")],
+    data: Annotated[str, typer.Option(help="JSON, @file, or - for standard input.")] = "null",
+    event_id: Annotated[
+        str | None, typer.Option(help="The instance takes an event of one id once.")
+    ] = None,
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Send an instance an event."""
+    with _client(target, store, url) as client:
+        client.raise_event(instance, name, read_input(data, "--data"), event_id=event_id)
+    printing.note("accepted")
+
+
+@verbs.command("suspend")
+def suspend_command(
+    instance: Instance,
+    reason: ReasonOption = "",
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Hold an instance: what comes to it waits until it is resumed."""
+    with _client(target, store, url) as client:
+        client.suspend(instance, reason)
+    printing.note("accepted")
+
+
+@verbs.command("resume")
+def resume_command(
+    instance: Instance,
+    reason: ReasonOption = "",
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Let a suspended instance go on."""
+    with _client(target, store, url) as client:
+        client.resume(instance, reason)
+    printing.note("accepted")
+
+
+@verbs.command("terminate")
+def terminate_command(
+    instance: Instance,
+    reason: ReasonOption = "",
+    cascade: Annotated[bool, typer.Option(help="End its open children, too.")] = True,
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+) -> None:
+    """End an instance; its code gets no say."""
+    with _client(target, store, url) as client:
+        client.terminate(instance, reason, cascade=cascade)
+    printing.note("accepted")
+
+
+@verbs.command("rewind")
+def rewind_command(
+    instance: Instance,
+    reason: ReasonOption = "",
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Let a failed instance go on: only what failed runs again."""
+    with _client(target, store, url) as client:
+        client.rewind(instance, reason)
+    printing.note("accepted")
+
+
+@verbs.command("restart")
+def restart_command(
+    instance: Instance,
+    new_id: Annotated[str | None, typer.Option(help="By default one is made.")] = None,
+    same_id: Annotated[
+        bool, typer.Option("--same-id", help="Replace the instance, which has ended.")
+    ] = False,
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Start an orchestration again with the input of an instance; print the new one's id."""
+    with _client(target, store, url) as client:
+        if new_id is not None and same_id:
+            raise UsageError("--new-id and --same-id do not go together")
+        chosen = not same_id if new_id is None else new_id
+        started = client.restart(instance, new_instance_id=chosen)
+    typer.echo(started)
+
+
+@verbs.command("purge")
+def purge_command(
+    instance: Annotated[str | None, typer.Argument(help="The id of one that has ended.")] = None,
+    status: StatusOption = None,
+    prefix: PrefixOption = "",
+    tag: TagOption = None,
+    created_from: FromOption = None,
+    created_to: ToOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    target: TargetOption = "local",
+    store: StoreOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Forget an instance and its children, or all ended ones that the options name; print how many.
+
+    Exit codes: 0 forgotten, 1 the answer was no, 2 usage.
+    """
+    with _client(target, store, url) as client:
+        query = _query(status, prefix, tag, created_from, created_to)
+        if instance is None and query == Query():
+            raise UsageError("name an instance, or which ones: --status, --prefix, --tag, ...")
+        if instance is not None and query != Query():
+            raise UsageError("an instance and options that name several do not go together")
+        if instance is not None:
+            count = client.purge(instance)
+        else:
+            if not (yes or confirmed("Forget every instance that has ended and fits?")):
+                raise typer.Exit(ExitCode.FAILED)
+            count = client.purge_many(query)
+    typer.echo(count)
+
+
+@contextmanager
+def _client(
+    target: TargetName, store: Path | None, url: str | None
+) -> Generator[Client, None, None]:
+    """Open the client that the options name, and tell of what is wrong with its arguments."""
+    with mendable():
+        try:
+            with open_target(chosen_target(target, store, url)) as client:
+                yield client
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+
+def _query(
+    status: list[RuntimeStatus] | None,
+    prefix: str,
+    tags: list[str] | None,
+    created_from: datetime | None,
+    created_to: datetime | None,
+) -> Query:
+    return Query(
+        status=status or (),
+        prefix=prefix,
+        tags=dict(_tag(text) for text in tags or []),
+        created_from=created_from,
+        created_to=created_to,
+    )
+
+
+def _tag(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise UsageError(f"--tag {text}: write name=value")
+    return name, value
+
+
+def _first(client: Client, query: Query, limit: int) -> tuple[list[InstanceStatus], bool]:
+    """The newest instances, and whether there are no more."""
+    found: list[InstanceStatus] = []
+    page: str | None = None
+    while True:
+        size = min(limit, query.page_size)
+        listed = client.list_instances(msgspec.structs.replace(query, page=page, page_size=size))
+        found += listed.instances
+        page = listed.next_page
+        if page is None or len(found) >= limit:
+            return found[:limit], page is None and len(found) <= limit

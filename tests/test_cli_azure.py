@@ -1,0 +1,343 @@
+"""The command line on a deployed app, for which the stand-in of its host stands, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+import ostinato_azure
+from ostinato.cli.commands import cli
+from ostinato.cli.display import Quiet
+from ostinato.cli.hosting import MOST_TROUBLES, Deployed
+from ostinato.cli.outcome import ExitCode
+from ostinato.cli.running import Run, follow
+from ostinato.cli.targets import URL_VARIABLE, AzureTarget
+from ostinato.testing.azure.functions_host import FunctionsHost
+from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato_azure.client import AzureClient
+from ostinato_azure.webhook import KEY_VARIABLE
+from tests.azure.test_client import PATIENCE, application, broken
+from tests.test_cli import refused
+
+KEY = "s3cret-key"
+
+
+class Stand:
+    """A deployed app, and the environment of who uses it."""
+
+    def __init__(self) -> None:
+        broken.clear()
+        self.app = application()
+        self._worker = DirectWorker(ostinato_azure.function_app(self.app))
+        self.host = FunctionsHost(self._worker, key=KEY)
+        self.url = self.host.url
+        self.client = AzureClient(self.url, key=KEY)
+
+    def close(self) -> None:
+        self.client.close()
+        self.host.close()
+        self._worker.close()
+
+
+@pytest.fixture
+def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
+    """A deployed app, called from an empty folder."""
+    made = Stand()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(URL_VARIABLE, made.url)
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    yield made
+    made.close()
+
+
+def do(*arguments: str, input: str | None = None) -> Result:
+    """Call the command line with the deployed app as target."""
+    done = CliRunner().invoke(cli, [*arguments, "--target", "azure"], input=input)
+    assert KEY not in done.output
+    return done
+
+
+# --- running ---
+
+
+def test_an_instance_runs_in_the_app_without_its_code_at_hand(stand: Stand):
+    result = do("run", "job", "--input", "21", "--id", "one")
+    assert (result.exit_code, result.stdout) == (0, "42\n")
+    assert "started job as one" in result.stderr
+    assert "double" in result.stderr
+    assert "1/1 done" in result.stderr
+    assert stand.client.get_status("one").output == 42
+    assert list(Path().iterdir()) == []
+
+
+def test_quiet_and_json_show_the_outcome_alone(stand: Stand):
+    quiet = do("run", "job", "--input", "-", "--quiet", input="4")
+    assert (quiet.stdout, quiet.stderr) == ("8\n", "")
+    told = do("run", "job", "--input", "4", "--id", "j", "--json")
+    outcome = json.loads(told.stdout)
+    assert (outcome["instance_id"], outcome["exit_code"], outcome["output"]) == ("j", 0, 8)
+
+
+def test_the_progress_counts_the_activities_of_children(stand: Stand):
+    result = do("run", "varied", "--id", "v", "--timeout", "0")
+    assert result.exit_code == 4
+    stand.client.raise_event("v", "go")
+    stand.host.settle(PATIENCE)
+    progress = Deployed(stand.client).progress("v")
+    assert (progress.scheduled, progress.completed, progress.failed) == (2, 2, 0)
+    assert progress.by_activity["double"].completed == 2
+
+
+def test_a_failure_shows_type_message_and_activity(stand: Stand):
+    broken.set()
+    result = do("run", "job", "--input", "1")
+    assert (result.exit_code, result.stdout) == (1, "")
+    for part in ("ValueError", "not today", "'double'", "1 failed"):
+        assert part in result.stderr
+
+
+def test_a_terminated_instance_exits_with_3(stand: Stand):
+    stand.client.start("waits", instance_id="w")
+    stand.client.terminate("w", "enough")
+    result = do("run", "waits", "--id", "w")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "w was terminated" in result.stderr
+
+
+def test_after_the_timeout_the_instance_goes_on_in_the_app(stand: Stand):
+    result = do("run", "waits", "--input", "1", "--id", "w", "--timeout", "0.01")
+    assert result.exit_code == 4
+    assert f"ostinato status w --target azure --url {stand.url}" in result.stderr
+    stand.client.raise_event("w", "go", 2)
+    again = do("run", "waits", "--id", "w")
+    assert (again.exit_code, json.loads(again.stdout)) == (0, [1, 2])
+
+
+def test_a_finished_instance_gives_its_outcome_or_runs_again(stand: Stand):
+    do("run", "job", "--input", "5", "--id", "q")
+    kept = do("run", "job", "--input", "7", "--id", "q")
+    assert (kept.exit_code, kept.stdout) == (0, "10\n")
+    assert "the input given is not used" in kept.stderr
+    assert refused(do("run", "job", "--id", "q", "--if-exists", "reject"), "'q' already")
+    assert refused(do("run", "waits", "--id", "q"), "'q' is one of 'job', not of 'waits'")
+    again = do("run", "job", "--input", "7", "--id", "q", "--if-exists", "replace_finished")
+    assert (again.exit_code, again.stdout) == (0, "14\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals for a child on Windows")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_leave_the_instance_running_and_say_how_to_look_at_it(
+    stand: Stand, number: signal.Signals, code: int
+):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ostinato.cli", "run", "waits", "--id", "w", "--target", "azure"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "started waits as w\n"
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == code
+    assert "interrupted; w goes on in the app, look at it with:" in told
+    assert f"ostinato status w --target azure --url {stand.url}" in told
+    assert "Traceback" not in told
+    assert not stand.client.get_status("w").runtime_status.is_finished
+
+
+# --- an application at hand ---
+
+AT_HAND = """
+import ostinato as ost
+app = ost.App("client")
+
+@app.orchestration(version="9")
+def job(ctx, number: int): yield
+
+@app.orchestration
+def jobs(ctx): yield
+"""
+
+
+def test_an_application_at_hand_checks_the_input_and_nothing_is_started(stand: Stand):
+    Path("at_hand.py").write_text(AT_HAND)
+    assert refused(do("run", "job", "--input", '"one"'), "input of orchestration 'job'", "int")
+    assert stand.client.list_instances().instances == []
+    assert do("run", "job", "--input", "2", "--id", "one").stdout == "4\n"
+    assert stand.client.get_status("one").version is None  # the deployed app's own choice
+
+
+def test_what_an_application_at_hand_lacks_is_asked_of_the_app_all_the_same(stand: Stand):
+    Path("at_hand.py").write_text(AT_HAND)
+    result = do("run", "waits", "--timeout", "0")
+    assert result.exit_code == 4
+    assert "the application at hand has no orchestration 'waits'" in result.stderr
+    named = do("run", "waits", "--app", "at_hand:app")
+    assert refused(named, "there is no orchestration 'waits'")
+
+
+# --- what is wrong with the target ---
+
+
+@pytest.mark.parametrize("arguments", [["status", "x"], ["history", "x"], ["purge", "x"]])
+def test_an_instance_that_is_not_there_is_named(stand: Stand, arguments: list[str]):
+    assert refused(do(*arguments), "error: there is no instance 'x'\n")
+
+
+@pytest.mark.parametrize(("key", "said"), [("wrong", "does not take the key"), ("", "asks for")])
+def test_a_key_that_is_refused_is_told_with_where_to_find_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, key: str, said: str
+):
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    for arguments in (["run", "job"], ["list"]):
+        result = do(*arguments)
+        assert refused(result, said, KEY_VARIABLE, "az functionapp keys list")
+        assert not key or f" {key}" not in result.stderr
+
+
+def test_a_host_that_is_not_reached_is_told_in_a_line(stand: Stand):
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        result = do("status", "x", "--url", url)
+    assert refused(result, f"error: {url}/runtime", "Connection refused", "hint: the URL of")
+    assert len(result.stderr.splitlines()) == 2
+
+
+def test_a_name_that_nobody_has_is_told_in_a_line(stand: Stand, monkeypatch: pytest.MonkeyPatch):
+    def unknown(*asked: Any, **more: Any) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    result = do("status", "x", "--url", "https://no-such-app.example")
+    assert refused(result, "https://no-such-app.example/", "Name or service not known", "hint:")
+
+
+class OtherSite(BaseHTTPRequestHandler):
+    """Answers everything with a page that says 404."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing."""
+
+
+def test_another_site_is_told_from_an_app_without_the_instance(stand: Stand):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OtherSite)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        for arguments in (["status", "x"], ["run", "job"], ["list"], ["raise-event", "x", "go"]):
+            assert refused(do(*arguments, "--url", url), "answered 404 with a web page", url)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--target", "azure", "--store", "s.db"], ["--store goes with --target local"]),
+        (["--url", "https://app.example"], ["--url goes with --target azure"]),
+        (["--target", "azure"], ["needs the app's URL", "--url", URL_VARIABLE]),
+        (["--target", "azure", "--url", "app.example"], ["like https://<name>", "'app.example'"]),
+        (["--target", "azure", "--url", "https://[a"], ["like https://<name>"]),
+        (["--target", "azure", "--url", "https://a:b"], ["'https://a:b/", "Invalid port"]),
+        (["--target", "azure", "--url", f"https://a?CODE={KEY}"], ["has the key", KEY_VARIABLE]),
+        (["--target", "aws"], ["--target"]),
+    ],
+)
+@pytest.mark.parametrize("command", [["run", "job"], ["history", "x"], ["list"]])
+def test_a_target_that_is_none_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    arguments: list[str],
+    parts: list[str],
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    result = CliRunner().invoke(cli, [*command, *arguments])
+    assert refused(result, *parts)
+    assert KEY not in result.stderr
+
+
+def test_a_url_in_the_environment_changes_nothing_of_what_runs_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(URL_VARIABLE, "https://app.example")
+    assert refused(CliRunner().invoke(cli, ["list"]), "there is no file ostinato.db")
+
+
+# --- an app that stops answering ---
+
+
+class Silence:
+    """An app that answers a number of requests, and then no more."""
+
+    def __init__(self, answers: int) -> None:
+        self.left = answers
+        self.pauses: list[float] = []
+        self.client = AzureClient(
+            "https://app.example", key=KEY, transport=httpx.MockTransport(self._answer)
+        )
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        if self.left == 0:
+            raise httpx.ReadTimeout("slow")
+        self.left -= 1
+        now = "2026-01-01T00:00:00Z"
+        return httpx.Response(
+            202,
+            json={
+                "name": "job",
+                "instanceId": "one",
+                "runtimeStatus": "Running",
+                "createdTime": now,
+                "lastUpdatedTime": now,
+            },
+        )
+
+
+def test_an_app_that_stops_answering_is_asked_again_for_a_while_and_the_reason_is_kept():
+    app = Silence(answers=4)
+    request = Run(app=None, orchestration="job", target=AzureTarget("https://app.example"))
+    with closing(app.client):
+        host = Deployed(app.client, pause=app.pauses.append)
+        result = follow(host, "one", request, Quiet(Console(file=StringIO())))
+    assert (result.code, result.status) == (ExitCode.TIMEOUT, None)
+    assert "did not answer: ReadTimeout slow" in str(result.trouble)
+    assert len(app.pauses) == 4 + MOST_TROUBLES - 1
+
+
+def test_what_is_the_matter_is_shown_until_the_app_answers_again():
+    app = Silence(answers=0)
+    with closing(app.client):
+        host = Deployed(app.client, pause=app.pauses.append)
+        assert host.look("one", None) is None
+        assert "ReadTimeout" in str(host.trouble)
+        app.left = 1
+        assert host.look("one", None) is None
+        assert host.trouble is None
