@@ -18,7 +18,7 @@ from ostinato.activities import (
 )
 from ostinato.definitions import ActivityDefinition
 from ostinato_azure import envelope
-from ostinato_azure.failures import failure_text
+from ostinato_azure.failures import failure_text, summary
 
 
 class ActivityFailedError(Exception):
@@ -37,12 +37,14 @@ def perform(definition: ActivityDefinition, given: Any, limit: int) -> Any:
     Raises:
         ActivityFailedError: The attempt raised or timed out.
     """
-    return _returned(run_activity(definition, _call(definition, given), limit=limit))
+    call = _call(definition, given)
+    return _returned(run_activity(definition, call, limit=limit), call)
 
 
 async def perform_async(definition: ActivityDefinition, given: Any, limit: int) -> Any:
     """Run an async activity; as `perform`."""
-    return _returned(await run_activity_async(definition, _call(definition, given), limit=limit))
+    call = _call(definition, given)
+    return _returned(await run_activity_async(definition, call, limit=limit), call)
 
 
 def _call(definition: ActivityDefinition, given: Any) -> ActivityCall:
@@ -67,13 +69,17 @@ def _call(definition: ActivityDefinition, given: Any) -> ActivityCall:
     )
 
 
-def _returned(outcome: Outcome) -> Any:
-    """The result as the SDK writes it again; JSON's own values alone come through unchanged."""
+def _returned(outcome: Outcome, call: ActivityCall) -> Any:
+    """The result as the SDK writes it again; JSON's own values alone come through unchanged.
+
+    Of a failure, orchestrations of others are told what people are: they cannot read the rest.
+    """
     match outcome:
         case ActivityCompleted(result):
             return msgspec.json.decode(envelope.written(envelope.plain(result)))
         case ActivityFailed(failure):
-            raise ActivityFailedError(failure_text(failure))
+            is_ours = bool(call.instance_id)
+            raise ActivityFailedError(failure_text(failure) if is_ours else summary(failure))
         case ActivityCrashed(reason):
             raise ActivityFailedError(reason)
         case _:

@@ -99,8 +99,8 @@ class AzureClient:
         transport: httpx.BaseTransport | None,
     ) -> None:
         self._api = Management(Webhook(place, transport=transport))
-        self._payloads = Payloads(claims)
         self._registry = None if app is None else app.registry
+        self._payloads = Payloads(claims, self._registry, grpc=place.grpc)
         self._base = place.base
 
     def __repr__(self) -> str:
@@ -155,7 +155,7 @@ class AzureClient:
         )
 
     def _start(self, start: Start, name: str, payload: envelope.Envelope) -> str:
-        text = self._payloads.sent(payload)
+        text = self._payloads.sent(payload, name)
         instance_id = start.instance_id
         if instance_id is None:
             instance_id = uuid4().hex
@@ -173,7 +173,7 @@ class AzureClient:
     def start_payload(self, name: str, instance_id: str, payload: Json) -> None:
         """Start an instance with a payload as it is, or leave the one that exists alone."""
         if self._api.find(instance_id, BRIEF) is None:
-            text = self._payloads.sent_as_it_is(payload)
+            text = self._payloads.sent_as_it_is(payload, name)
             self._api.start(name, instance_id, text, is_ours=True)
 
     # Watching
@@ -261,8 +261,12 @@ class AzureClient:
 
     def send_payload(self, instance_id: str, name: str, data: Json, event_id: str | None) -> None:
         """Raise an event whose data is JSON text."""
+        payloads = self._payloads
+        if payloads.has_others and not payloads.is_ours(self._api.get(instance_id, BRIEF)["name"]):
+            self._api.raise_event(instance_id, name, data, is_taken_once=False)
+            return
         payload = msgspec.structs.replace(envelope.plain(data), event_id=event_id)
-        text = self._payloads.sent(payload)
+        text = payloads.sent_event(payload)
         self._api.raise_event(instance_id, name, text, is_taken_once=event_id is not None)
 
     def terminate(self, instance_id: str, reason: str = "", *, cascade: bool = True) -> None:
@@ -336,7 +340,7 @@ class AzureClient:
             version=None if definition is None else definition.version,
             tags=carried.tags,
         )
-        text = self._payloads.sent(payload)
+        text = self._payloads.sent(payload, found["name"])
         self._api.start(found["name"], target, text, is_ours=chosen is True)
         return target
 

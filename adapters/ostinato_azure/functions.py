@@ -8,6 +8,7 @@ one that it came in.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -15,7 +16,7 @@ import msgspec
 
 from ostinato.app import App
 from ostinato.definitions import ActivityDefinition
-from ostinato.errors import CodecError
+from ostinato.errors import CodecError, RegistrationError
 from ostinato.triggers import Blob, Http, Queue, Schedule, Trigger
 from ostinato_azure.live import LiveTables
 from ostinato_azure.names import CLIENT, DURABLE, GATE, Names
@@ -260,9 +261,20 @@ class Functions:
 
         def get_functions() -> list[Any]:
             self._note_others()
+            _refuse_payload_store()
             return find()
 
         vars(self._target)["get_functions"] = get_functions
+
+
+def _refuse_payload_store() -> None:
+    """What 2.x has put into a store of its own would reach our functions as a reference."""
+    payloads = sys.modules.get("azure.durable_functions.internal.payloads")
+    if payloads is not None and payloads.get_payload_store() is not None:
+        raise RegistrationError(
+            "configure_large_payloads() is for apps of azure-functions-durable alone: the "
+            "application's functions beside them cannot read what it stores"
+        )
 
 
 def _pass(payload: Any) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from ostinato.errors import InstanceExistsError, InstanceFinishedError, InstanceNotFoundError
-from ostinato_azure import envelope
 from ostinato_azure.webhook import Answer, AzureError, Webhook
 
 BRIEF = {"showInput": "false"}
@@ -46,7 +45,7 @@ class Management:
         Args:
             name: The orchestration.
             instance_id: The new instance's.
-            payload: Its input, not yet doubled.
+            payload: Its input.
             is_ours: Whether an instance of this id is what is wanted, whoever started it: the id
                 is new, so that only an earlier try of this request has; or any will do.
 
@@ -58,7 +57,7 @@ class Management:
             "orchestrators",
             name,
             instance_id,
-            body=envelope.doubled(payload),
+            body=payload,
             allowed=(202, 409),
             repeatable=is_ours,
         )
@@ -106,7 +105,7 @@ class Management:
         Args:
             instance_id: Whose event it is.
             name: The event's.
-            payload: Its data, not yet doubled.
+            payload: Its data.
             is_taken_once: Whether it may be sent twice.
 
         Raises:
@@ -118,7 +117,7 @@ class Management:
             instance_id,
             "raiseEvent",
             name,
-            body=envelope.doubled(payload),
+            body=payload,
             allowed=(200, 202, 404, 410),
             repeatable=is_taken_once,
         )

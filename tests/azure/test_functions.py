@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import azure.durable_functions as df  # pyright: ignore[reportMissingTypeStubs]
@@ -138,10 +139,16 @@ def beside_plain_functions() -> tuple[ost.App, Any]:
     theirs = app.foreign_activity("Plain_Double")  # the host ignores case
     nowhere = app.foreign_activity("nowhere")
     child = app.foreign_orchestration("plain_flow")
+    app.foreign_orchestration("plain_waiting")
+    app.foreign_orchestration("plain_catching")
 
     @app.activity
     def add_one(number: int) -> int:
         return number + 1
+
+    @app.activity
+    def refuse() -> None:
+        raise ValueError("not today")
 
     @app.orchestration
     def flow(ctx: ost.OrchestrationContext, number: int):
@@ -152,7 +159,13 @@ def beside_plain_functions() -> tuple[ost.App, Any]:
         except ost.TaskFailedError as error:
             return [doubled, flowed, error.failure.type]
 
-    _ = flow
+    @app.orchestration
+    def telling(ctx: ost.OrchestrationContext, instance_id: str):
+        ctx.send_event(instance_id, "go", {"at": "2026-01-02"})
+        ctx.start_orchestration("plain_waiting", {"by": "ours"}, "started-by-ours")
+        yield ctx.task_all([])
+
+    _ = flow, telling
     plain = df.DFApp()
 
     @plain.activity_trigger(input_name="value")
@@ -163,17 +176,94 @@ def beside_plain_functions() -> tuple[ost.App, Any]:
     def plain_flow(context: df.DurableOrchestrationContext):
         return (yield context.call_activity("add_one", context.get_input()))
 
-    _ = plain_double, plain_flow
+    @plain.orchestration_trigger(context_name="context")
+    def plain_waiting(context: df.DurableOrchestrationContext):
+        event = yield context.wait_for_external_event("go")
+        return [context.get_input(), event]
+
+    @plain.orchestration_trigger(context_name="context")
+    def plain_catching(context: df.DurableOrchestrationContext):
+        try:
+            yield context.call_activity("refuse")
+        except Exception as error:
+            return str(error)
+
+    _ = plain_double, plain_flow, plain_waiting, plain_catching
     return app, ostinato_azure.function_app(app, functions=plain)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_ours_and_plain_functions_of_1x_call_each_other_in_one_app():
+@pytest.fixture
+def beside() -> Iterator[tuple[FunctionsHost, AzureClient]]:
+    """Both in one app on the stand-in, and the client of ours."""
     app, target = beside_plain_functions()
     with FunctionsHost(DirectWorker(target), clock=ManualClock(EPOCH)) as host:
         client = AzureClient(host.url, app=app)
-        instance_id = client.start("flow", 4)
-        host.hub.settle(30)
-        status = client.get_status(instance_id)
+        yield host, client
         client.close()
-    assert status.output == [8, 9, "ActivityError"]
+
+
+def result(host: FunctionsHost, client: AzureClient, instance_id: str) -> Any:
+    """What an instance returned, when nothing moves any more."""
+    host.settle()
+    status = client.get_status(instance_id)
+    assert status.runtime_status == "Completed", status
+    return status.output
+
+
+plain_1x = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@plain_1x
+def test_ours_and_plain_functions_of_1x_call_each_other_in_one_app(
+    beside: tuple[FunctionsHost, AzureClient],
+):
+    host, client = beside
+    assert result(host, client, client.start("flow", 4)) == [8, 9, "ActivityError"]
+
+
+@plain_1x
+def test_orchestrations_of_others_are_given_inputs_and_events_as_the_data_they_are(
+    beside: tuple[FunctionsHost, AzureClient],
+):
+    host, client = beside
+    given = {"$ostinato": 0}
+    by_client, by_ours = client.start("plain_waiting", given), client.start("plain_waiting", "text")
+    host.settle()
+    client.raise_event(by_client, "go", {"a": [1]}, event_id="once")
+    client.start("telling", by_ours)
+    assert result(host, client, by_client) == [given, {"a": [1]}]
+    assert result(host, client, by_ours) == ["text", {"at": "2026-01-02"}]
+    client.raise_event("started-by-ours", "go", True)
+    assert result(host, client, "started-by-ours") == [{"by": "ours"}, True]
+    client.restart("started-by-ours", new_instance_id=False)
+    host.settle()
+    client.raise_event("started-by-ours", "go", 1)
+    assert result(host, client, "started-by-ours") == [{"by": "ours"}, 1]
+
+
+@plain_1x
+@pytest.mark.parametrize("given", [{"a": 1}, [1, 2], "text", '{"a": 1}', 5, True, None])
+def test_orchestrations_of_others_are_given_data_of_every_kind(
+    given: object, beside: tuple[FunctionsHost, AzureClient]
+):
+    host, client = beside
+    instance_id = client.start("plain_waiting", given)
+    host.settle()
+    client.raise_event(instance_id, "go", given)
+    assert result(host, client, instance_id) == [given, given]
+
+
+@plain_1x
+def test_orchestrations_of_others_take_no_tags(beside: tuple[FunctionsHost, AzureClient]):
+    _, client = beside
+    with pytest.raises(ost.UnsupportedError, match="'plain_waiting'"):
+        client.start("plain_waiting", tags={"a": "b"})
+
+
+@plain_1x
+def test_a_failure_of_our_activity_is_told_to_others_in_one_line(
+    beside: tuple[FunctionsHost, AzureClient],
+):
+    host, client = beside
+    told = result(host, client, client.start("plain_catching"))
+    assert "ValueError: not today" in told and "$ostinato" not in told
