@@ -94,7 +94,13 @@ def _durable_task(app: ost.App) -> Json:
         "maxConcurrentOrchestratorFunctions": 8,
         # Out-of-process languages are handed the whole history whatever is kept in memory.
         "extendedSessionsEnabled": False,
-        "storageProvider": {"connectionName": "AzureWebJobsStorage", "partitionCount": 4},
+        "storageProvider": {
+            "connectionName": "AzureWebJobsStorage",
+            "partitionCount": 4,
+            # Most messages of one turn, each of which brings the whole history. It is the default
+            # of most plans; where it is not, a wide fan-out takes eight times as many turns.
+            "controlQueueBufferThreshold": 256,
+        },
         "tracing": {
             "distributedTracingEnabled": True,
             "version": "V2",

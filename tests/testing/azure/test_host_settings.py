@@ -13,6 +13,7 @@ from ostinato.testing.azure.host_settings import (
     QueueOptions,
     SettingsError,
 )
+from ostinato.testing.azure.options import HubOptions
 from ostinato.testing.azure.worker import BindingError
 
 
@@ -29,7 +30,8 @@ def test_a_bare_host_json_has_the_real_hosts_defaults(tmp_path):
 
 
 def test_what_a_host_json_says_is_read(tmp_path):
-    durable = {"hubName": "hub", "defaultVersion": "2"}
+    storage = {"controlQueueBufferThreshold": 256}
+    durable = {"hubName": "hub", "defaultVersion": "2", "storageProvider": storage}
     queues = {
         "batchSize": 2,
         "maxDequeueCount": 3,
@@ -40,7 +42,7 @@ def test_what_a_host_json_says_is_read(tmp_path):
     write(tmp_path, "host.json", {"functionTimeout": "1.00:05:00", "extensions": extensions})
     assert HostJson.read(tmp_path) == HostJson(
         hub_name="hub",
-        default_version="2",
+        hub=HubOptions(control_queue_buffer=256, default_version="2"),
         route_prefix="",
         function_timeout=timedelta(days=1, minutes=5),
         queues=QueueOptions(
@@ -61,6 +63,10 @@ def test_what_a_host_json_says_is_read(tmp_path):
         ('{"extensions": []}', "'extensions' is no JSON object"),
         ('{"functionTimeout": "5 minutes"}', "'5 minutes' is no time span; write it as hh:mm:ss"),
         ('{"extensions": {"queues": {"messageEncoding": "x"}}}', "'base64' or 'none', not 'x'"),
+        (
+            '{"extensions": {"queues": {"batchSize": "x"}}}',
+            "batchSize is a whole number .* not 'x'",
+        ),
     ],
 )
 def test_a_host_json_that_is_wrong_is_told_in_one_line(tmp_path, text, why):

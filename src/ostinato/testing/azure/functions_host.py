@@ -26,7 +26,6 @@ from ostinato.testing.azure.http_routes import Route, Routes
 from ostinato.testing.azure.http_server import HttpServer
 from ostinato.testing.azure.hub import TaskHub
 from ostinato.testing.azure.management import WEBHOOK, ManagementApi
-from ostinato.testing.azure.options import HubOptions
 from ostinato.testing.azure.sidecar import SidecarServer
 from ostinato.testing.azure.triggers import Calling, Log, Poller
 from ostinato.testing.azure.triggers_found import FoundTriggers
@@ -77,7 +76,7 @@ class FunctionsHost:
         self.hub = TaskHub(
             functions,
             clock=self._clock,
-            options=HubOptions(default_version=self._json.default_version),
+            options=self._json.hub,
             name=self._json.hub_name,
         )
         """The app's task hub."""

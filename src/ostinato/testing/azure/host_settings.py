@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self, cast
 
+from ostinato.testing.azure.options import HubOptions
 from ostinato.testing.azure.worker import BindingError
 
 STORAGE = "AzureWebJobsStorage"
@@ -39,7 +40,7 @@ class HostJson:
     """What the stand-in of the host reads of host.json; all else is left to the real one."""
 
     hub_name: str = "TestHubName"
-    default_version: str | None = None
+    hub: HubOptions = field(default_factory=HubOptions)
     route_prefix: str = "api"
     function_timeout: timedelta | None = None
     queues: QueueOptions = field(default_factory=QueueOptions)
@@ -60,15 +61,21 @@ class HostJson:
         if encoding not in {"base64", "none"}:
             raise SettingsError(f"{path}: messageEncoding is 'base64' or 'none', not {encoding!r}")
         timeout = whole.get("functionTimeout")
+        storage = _section(durable, "storageProvider", path)
         version = durable.get("defaultVersion")
         return cls(
             hub_name=str(durable.get("hubName") or cls().hub_name),
-            default_version=None if version is None else str(version),
+            hub=HubOptions(
+                control_queue_buffer=_number(
+                    storage, "controlQueueBufferThreshold", HubOptions().control_queue_buffer, path
+                ),
+                default_version=None if version is None else str(version),
+            ),
             route_prefix=str(_section(extensions, "http", path).get("routePrefix", "api")),
             function_timeout=None if timeout in (None, "-1") else timespan(timeout, path),
             queues=QueueOptions(
-                batch_size=int(queues.get("batchSize", 16)),
-                max_dequeue_count=int(queues.get("maxDequeueCount", 5)),
+                batch_size=_number(queues, "batchSize", 16, path),
+                max_dequeue_count=_number(queues, "maxDequeueCount", 5, path),
                 visibility_timeout=timespan(queues.get("visibilityTimeout", "00:00:00"), path),
                 base64=encoding == "base64",
             ),
@@ -152,3 +159,10 @@ def _section(whole: Mapping[str, Any], name: str, path: Path) -> Mapping[str, An
     if not isinstance(value, dict):
         raise SettingsError(f"{path}: {name!r} is no JSON object")
     return cast(dict[str, Any], value)
+
+
+def _number(section: Mapping[str, Any], name: str, default: int, path: Path) -> int:
+    value: Any = section.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SettingsError(f"{path}: {name} is a whole number from 1 on, not {value!r}")
+    return value
