@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -296,9 +296,9 @@ def _too_many(count: int) -> Failure:
     )
 
 
-def _actions(table: Table, new: list[Entry]) -> Iterator[dict[str, Any]]:
+def _actions(table: Table, new: list[Entry]) -> Iterator[_Action]:
     """All actions of the execution: groups that block nothing, and gates between them."""
-    group: list[dict[str, Any]] = []
+    group: list[_Action] = []
     for entry in table.known:
         if entry.kind is Kind.GATE:
             yield from _grouped(group)
@@ -320,25 +320,31 @@ def _actions(table: Table, new: list[Entry]) -> Iterator[dict[str, Any]]:
     yield from _grouped(group)
 
 
-_GATE: dict[str, Any] = {"actionType": 0, "functionName": GATE, "input": None}
-_NOTHING: dict[str, Any] = {"actionType": 12, "compoundActions": []}
+_Action: TypeAlias = dict[str, Any] | msgspec.Raw
+
+_GATE: _Action = {"actionType": 0, "functionName": GATE, "input": None}
+_NOTHING: _Action = {"actionType": 12, "compoundActions": []}
 
 
-def _grouped(group: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _grouped(group: list[_Action]) -> Iterator[_Action]:
     if group:
         yield {"actionType": 11, "compoundActions": [*group, _NOTHING]}
 
 
-def _action(entry: Entry, table: Table) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _past_activity(name: str) -> msgspec.Raw:
+    """An activity of the history: most of a long answer is this."""
+    return msgspec.Raw(_encode({"actionType": 0, "functionName": name, "input": None}))
+
+
+def _action(entry: Entry, table: Table) -> _Action:
     new = not entry.recorded
     match entry.kind:
         case Kind.ACTIVITY | Kind.CLIENT:
             name = CLIENT if entry.kind is Kind.CLIENT else entry.name
-            return {
-                "actionType": 0,
-                "functionName": name,
-                "input": entry.given if new else None,
-            }
+            if not new:
+                return _past_activity(name)
+            return {"actionType": 0, "functionName": name, "input": entry.given}
         case Kind.CHILD:
             return {
                 "actionType": 2,

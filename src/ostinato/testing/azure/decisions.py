@@ -6,16 +6,16 @@ Both protocols end here. The hub writes each decision as an event and does what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
+
+import msgspec
 
 from ostinato.testing.azure.events import EventRaised, FailureDetails
 from ostinato.testing.azure.status import Status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleTask:
+class ScheduleTask(msgspec.Struct, frozen=True, kw_only=True):
     """Run an activity."""
 
     id: int
@@ -25,16 +25,14 @@ class ScheduleTask:
     tags: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateTimer:
+class CreateTimer(msgspec.Struct, frozen=True, kw_only=True):
     """Wake the instance at a time."""
 
     id: int
     fire_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateSubOrchestration:
+class CreateSubOrchestration(msgspec.Struct, frozen=True, kw_only=True):
     """Start a child. Without an instance id it never starts."""
 
     id: int
@@ -45,8 +43,7 @@ class CreateSubOrchestration:
     tags: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendEvent:
+class SendEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Send a message to an instance or an entity."""
 
     id: int
@@ -56,8 +53,7 @@ class SendEvent:
     scheduled: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Complete:
+class Complete(msgspec.Struct, frozen=True, kw_only=True):
     """End the execution, or go on in a new one."""
 
     id: int
@@ -72,8 +68,7 @@ class Complete:
 Decision: TypeAlias = ScheduleTask | CreateTimer | CreateSubOrchestration | SendEvent | Complete
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnResult:
+class TurnResult(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one call of an orchestration function.
 
     Attributes:

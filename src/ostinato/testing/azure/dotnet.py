@@ -9,9 +9,14 @@ from typing import Any
 _ESCAPED_TOO = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def json_text(value: Any) -> str:
     """Compact JSON; of the characters outside ASCII only line separators are escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if value is None:
+        return "null"
+    text = _compact(value)
     if not text.isascii():
         for character, escape in _ESCAPED_TOO.items():
             text = text.replace(character, escape)

@@ -18,7 +18,7 @@ class Awaited:
     def __init__(self, *, done: bool = False, failed: bool = False) -> None:
         self.done = done or failed
         self.failed = failed
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] | None = None
 
     def complete(self, *, failed: bool = False) -> None:
         """Be done, and let what waits go on; nothing when it was done before."""
@@ -26,14 +26,16 @@ class Awaited:
             return
         self.done = True
         self.failed = failed
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
+        callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
             callback()
 
     def then(self, callback: Callable[[], None]) -> None:
         """Call once done: now, if it is."""
         if self.done:
             callback()
+        elif self._callbacks is None:
+            self._callbacks = [callback]
         else:
             self._callbacks.append(callback)
 
