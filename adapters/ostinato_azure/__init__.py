@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ostinato.app import App
+from ostinato.errors import RegistrationError
 
 if TYPE_CHECKING:
     import azure.functions as func
@@ -22,11 +23,22 @@ def function_app(
         functions: A function app to add to, which may have functions of its own, plain Durable
             Functions ones among them; by default a new one.
         grpc: Whether to ask the extension for the Durable Task protocol, for the whole app.
+
+    Raises:
+        RegistrationError: A function of ``functions`` has a name that one of ours needs, or the
+            protocol's packages are missing.
     """
+    from importlib.util import find_spec
+
     import azure.functions
 
     from ostinato_azure.functions import Functions
 
+    if grpc and find_spec("durabletask") is None:
+        raise RegistrationError(
+            "grpc=True needs the package durabletask: pip install 'ostinato[azure-grpc]', and for"
+            " `ostinato build azure` put grpc = true under [tool.ostinato.azure] in pyproject.toml"
+        )
     target = functions or azure.functions.FunctionApp()
     Functions(app, target, grpc=grpc).register()
     return target

@@ -102,7 +102,7 @@ def test_unpacked_it_runs_on_a_bare_python(shop: Path, tmp_path: Path):
     site = tmp_path / ".python_packages" / "lib" / "site-packages"
     script = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
-        "import azure.functions, azure.identity, azure.storage.blob, google.protobuf, httpx\n"
+        "import azure.functions, azure.identity, azure.storage.blob, httpx\n"
         "import importlib.metadata, ostinato, ostinato_azure, shop\n"
         "from ostinato.local import LocalHost\n"
         "with LocalHost(shop.app, store=':memory:') as host:\n"
@@ -314,6 +314,15 @@ def test_requirements_are_the_files_own_judged_for_the_target(tmp_path: Path):
 def test_without_a_file_the_project_table_tells(tmp_path: Path):
     write(tmp_path, {"pyproject.toml": "[project]\ndependencies = ['polars>=1', 'ostinato']\n"})
     assert requirements(tmp_path, target())[0] == "polars>=1"
+
+
+def test_only_the_durable_task_protocol_brings_its_packages(tmp_path: Path):
+    def names() -> set[str]:
+        return {line.partition(">")[0] for line in requirements(tmp_path, target())}
+
+    assert not names() & {"durabletask", "protobuf"}
+    write(tmp_path, {"pyproject.toml": "[tool.ostinato.azure]\ngrpc = true\n"})
+    assert names() >= {"durabletask", "protobuf", "azure-functions"}
 
 
 @pytest.mark.parametrize("line", ["-e .", "./vendored", ".", "--editable ../other"])

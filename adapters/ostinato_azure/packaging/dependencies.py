@@ -95,9 +95,13 @@ def install(lines: Sequence[str], target: Target, *, cache: Path, fresh: bool = 
                 break
         else:
             raise PackagingError(f"pip leaves out what Python {target.python} needs: {asked}")
-        if kept.is_dir():
+        if fresh and kept.is_dir():
             kept.replace(Path(work) / "old")
-        folder.replace(kept)
+        try:
+            folder.replace(kept)
+        except OSError:
+            if not kept.is_dir():  # else another build was quicker, and may be reading it
+                raise
     return Installed(folder=kept, is_cached=False)
 
 

@@ -12,7 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ostinato_azure.packaging.errors import PackagingError
-from ostinato_azure.packaging.settings import read_pyproject
+from ostinato_azure.packaging.settings import read_pyproject, read_settings
 from ostinato_azure.packaging.target import Target
 
 FRAMEWORK = "ostinato"
@@ -28,7 +28,7 @@ def requirements(project: Path, target: Target) -> tuple[str, ...]:
     Raises:
         PackagingError: A line cannot be used.
     """
-    extras = {"azure"}
+    extras = {"azure", "azure-grpc"} if read_settings(project).grpc else {"azure"}
     lines: list[str] = []
     for line in _project_lines(project):
         requirement = _parsed(line)
