@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, assert_never
 
 import msgspec
@@ -52,9 +53,13 @@ def _call(definition: ActivityDefinition, given: Any) -> ActivityCall:
     if isinstance(given, str) and given.startswith("{"):
         payload = envelope.read_exact(given)
     if payload.call is None:
-        text = codec.encode(given, definition.input_label)
         return ActivityCall(
-            instance_id="", execution_id="", task_id=0, first_id=0, name=definition.name, input=text
+            instance_id="",
+            execution_id=os.urandom(16).hex(),  # so that no two calls have one idempotency key
+            task_id=0,
+            first_id=0,
+            name=definition.name,
+            input=codec.encode(given, definition.input_label),
         )
     call = payload.call
     return ActivityCall(
