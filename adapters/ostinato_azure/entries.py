@@ -58,6 +58,7 @@ class Entry:
     again: bool = False
     """Whether it goes on with something that the core asked for earlier."""
     tries: int = 0
+    """How often it has been asked for before."""
 
     @property
     def given(self) -> Json:

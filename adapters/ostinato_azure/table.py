@@ -388,7 +388,7 @@ class Table:
             self._feed([msgspec.structs.replace(event, task_id=entry.core_id)])
 
     def _operation_ended(self, entry: Entry, event: ev.TaskCompleted | ev.TaskFailed) -> None:
-        if isinstance(event, ev.TaskFailed) and entry.tries < TRIES:
+        if isinstance(event, ev.TaskFailed) and entry.tries < TRIES - 1:
             again = entry.once_more()
             again.tries += 1
             self._ready.append(again)

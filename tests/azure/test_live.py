@@ -110,6 +110,7 @@ def _forget() -> None:
 def test_an_orchestrator_that_is_kept_is_not_run_from_the_top_again() -> None:
     instance = Instance("count", 2)
     instance.record(instance.answer())
+    answer: dict[str, Any] = {}
     for number in range(2):
         instance.completed(number, number)
         instance.record(instance.answer())
