@@ -32,6 +32,7 @@ node_modules/.stamp: package-lock.json
 
 test: .venv/.dev node_modules/.stamp
 	@.ci/set-up-durable2
+	@.ci/set-up-worker
 	$(PYTHON) -m pytest -n 2 $(PYTEST)
 	@.ci/test-other -n 2 $(PYTEST)
 

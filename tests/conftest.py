@@ -12,6 +12,18 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")
+def worker_python() -> Path:
+    """The Python of an environment that has Microsoft's worker library and nothing else."""
+    python = ROOT / ".venv-3.13-worker" / "bin" / "python"
+    if not python.is_file():
+        why = "no environment for built packages: .ci/set-up-worker"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{why}; CI tests them, too")
+        pytest.skip(why)
+    return python
+
+
+@pytest.fixture(scope="session")
 def storage() -> Iterator[str]:
     """The connection string of an Azurite of this test run's own."""
     azurite = pytest.importorskip("ostinato.testing.azure.azurite")

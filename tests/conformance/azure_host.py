@@ -1,9 +1,9 @@
-"""Azure's host under the suite's port: the function app on the stand-in of its hosts, called in
-this process, with its management API over HTTP."""
+"""Azure's host under the suite's port: the function app on the stand-in of its hosts, with its
+management API over HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from ostinato.events import Event
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.history import History, request_text
-from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato.testing.azure.worker import Worker
 from ostinato_azure.classic import read_history
 from ostinato_azure.client import AzureClient
 from ostinato_azure.functions import Functions
@@ -68,11 +68,11 @@ class AzureHost:
     """A function app on the stand-in of the Functions host.
 
     Args:
-        grpc: Whether the app asks the extension for protobuf.
+        worker_of: Gives what runs an application's functions; it is not closed here.
     """
 
-    def __init__(self, *, grpc: bool) -> None:
-        self._grpc = grpc
+    def __init__(self, worker_of: Callable[[ost.App], Worker]) -> None:
+        self._worker_of = worker_of
         self._clock = ManualClock(EPOCH)
         self._host: FunctionsHost | None = None
         self._client: _Client | None = None
@@ -84,7 +84,7 @@ class AzureHost:
 
     def deploy(self, app: ost.App) -> None:
         """Run ``app``'s functions from now on."""
-        worker = DirectWorker(ostinato_azure.function_app(app, grpc=self._grpc))
+        worker = self._worker_of(app)
         if self._host is None:
             self._host = FunctionsHost(worker, clock=self._clock)
         else:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import ostinato as ost
+
 from . import (
     cases_activities,
     cases_changes,
@@ -19,7 +23,7 @@ from . import (
     cases_timers,
 )
 from .app import case
-from .model import Case
+from .model import Case, Deploy
 
 MODULES = (
     cases_activities,
@@ -38,3 +42,14 @@ MODULES = (
     cases_http,
 )
 CASES: tuple[Case, ...] = (*case, *cases_payloads.small_case)
+
+
+def _apps(case: Case) -> Iterator[ost.App]:
+    yield case.app
+    for step in case.script:
+        if isinstance(step, Deploy):
+            yield step.app
+
+
+APPS: tuple[ost.App, ...] = tuple(dict.fromkeys(app for one in CASES for app in _apps(one)))
+"""Every application of a case; its place is the same in each process."""

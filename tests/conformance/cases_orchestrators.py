@@ -299,3 +299,13 @@ def branches(ctx: ost.OrchestrationContext, number: int) -> Flow:
     if answer % 2:
         return (yield ctx.call_activity(echo, "odd"))
     return (yield ctx.call_activity(echo, "even"))
+
+
+@app.orchestration
+def logs(ctx: ost.OrchestrationContext) -> Flow:
+    """No case of its own: see test_logging."""
+    for step in range(3):
+        ctx.logger.info("step %d", step)
+        yield ctx.call_activity(echo, step)
+    yield ctx.wait_for_external_event("go")
+    ctx.logger.warning("the end")

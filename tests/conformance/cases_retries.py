@@ -5,14 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 import ostinato as ost
 from ostinato.failures import Failure
 
 from . import world
 from .app import app, attempt, case, refuse
-from .model import Flow, completes, fails
+from .model import Flow, Within, completes, fails
 
 THREE = ("0 attempt", "1 timer", "2 attempt", "3 timer", "4 attempt")
 
@@ -54,7 +52,7 @@ def capped(ctx: ost.OrchestrationContext) -> Flow:
 
 @case(
     "jitter spreads the delays about their middle",
-    completes(3, delays=(pytest.approx(100, abs=50), pytest.approx(100, abs=50))),
+    completes(3, delays=(Within(50, 150), Within(50, 150))),
 )
 @app.orchestration
 def jittered(ctx: ost.OrchestrationContext) -> Flow:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
+import ostinato_azure
 from ostinato.local.memory import MemoryStore
 from ostinato.local.sqlite import SqliteStore
+from ostinato.testing.azure.worker import Worker
+from ostinato.testing.azure.worker_direct import DirectWorker
 
 from .azure_host import AzureHost
+from .azure_zip import Package
 from .hosts import EmbeddedHost
 from .world import VARIABLE, Room, World
 
@@ -22,17 +27,17 @@ Hosts = Callable[[], EmbeddedHost]
 def world() -> Iterator[World]:
     """The world outside, for all tests."""
     world = World()
-    yield world
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(VARIABLE, world.url)
+        yield world
     world.close()
 
 
 @pytest.fixture
-def room(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
-    """A room of the world for this test, which its activities find by themselves."""
-    name = uuid4().hex
-    monkeypatch.setenv(VARIABLE, world.url(name))
-    yield world.rooms[name]
-    del world.rooms[name]
+def room(world: World) -> Room:
+    """A room of the world for this test."""
+    world.room = Room()
+    return world.room
 
 
 @pytest.fixture
@@ -60,18 +65,35 @@ def evicting(tmp_path: Path) -> Iterator[EmbeddedHost]:
     host.close()
 
 
+@pytest.fixture(scope="session")
+def azure_worker(
+    request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Worker]]:
+    """What runs an application's functions: the built package in Microsoft's worker library.
+
+    On Pythons that this library is not for, they are called in this process.
+    """
+    if sys.version_info < (3, 13):
+        yield lambda app, grpc: DirectWorker(ostinato_azure.function_app(app, grpc=grpc))
+        return
+    python = request.getfixturevalue("worker_python")
+    package = Package(tmp_path_factory.mktemp("package"), python)
+    yield package.worker
+    package.close()
+
+
 @pytest.fixture
-def azure() -> Iterator[AzureHost]:
+def azure(azure_worker: Callable[..., Worker]) -> Iterator[AzureHost]:
     """A function app on the stand-in of Azure's hosts, on the classic wire."""
-    host = AzureHost(grpc=False)
+    host = AzureHost(partial(azure_worker, grpc=False))
     yield host
     host.close()
 
 
 @pytest.fixture
-def azure_grpc() -> Iterator[AzureHost]:
+def azure_grpc(azure_worker: Callable[..., Worker]) -> Iterator[AzureHost]:
     """A function app on the stand-in of Azure's hosts, on the Durable Task wire."""
-    host = AzureHost(grpc=True)
+    host = AzureHost(partial(azure_worker, grpc=True))
     yield host
     host.close()
 

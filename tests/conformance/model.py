@@ -46,6 +46,17 @@ class ConformanceHost(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Is equal to every number from ``low`` to ``high``."""
+
+    low: float
+    high: float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and self.low <= other <= self.high
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """How an instance ends, or stands when nothing moves. None: not looked at."""

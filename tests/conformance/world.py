@@ -2,7 +2,8 @@
 
 Activities note in it what they did, find in it what is mended and wait in it for gates to
 open, whatever process a host runs them in; orchestrations call it with ``ctx.call_http``.
-It is found through an environment variable, whose URL names a room of the test's own.
+It is found through an environment variable, the same for all tests, so that processes which
+outlive a test find the room of the next one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import http.client
 import json
 import os
 import threading
-from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -60,23 +60,26 @@ class Room:
 
 
 class World:
-    """The server, with a room for each test."""
+    """The server."""
 
     def __init__(self) -> None:
-        self.rooms: defaultdict[str, Room] = defaultdict(Room)
-        rooms = self.rooms
+        self.room = Room()
+        """The room of the test that runs."""
+        world = self
 
         class Handler(_Handler):
-            def room(self, name: str) -> Room:
-                return rooms[name]
+            @property
+            def room(self) -> Room:
+                return world.room
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
 
-    def url(self, room: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/{room}"
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -85,7 +88,8 @@ class World:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def room(self, name: str) -> Room:
+    @property
+    def room(self) -> Room:
         raise NotImplementedError
 
     def log_message(self, format: str, *args: object) -> None:
@@ -100,8 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length).decode()
-        _, name, verb, rest = self.path.split("/", 3)
-        room = self.room(name)
+        _, verb, rest = self.path.split("/", 2)
+        room = self.room
         match verb:
             case "note":
                 self._answer(200, room.note(rest))
@@ -120,17 +124,17 @@ class _Handler(BaseHTTPRequestHandler):
             case "status":
                 self._answer(int(rest), f"status {rest}")
             case "job":
-                self._job(room, f"/{name}/job/", int(rest))
+                self._job(room, int(rest))
             case _:
                 self._answer(404, f"no such place: {self.path}")
 
-    def _job(self, room: Room, path: str, left: int) -> None:
+    def _job(self, room: Room, left: int) -> None:
         """Long work: to be asked ``left`` times more before it is done."""
         room.note(f"{self.command} job {left}")
         if left == 0:
             self._answer(200, "done")
         else:
-            headers = {"Location": f"{path}{left - 1}", "Retry-After": "5"}
+            headers = {"Location": f"/job/{left - 1}", "Retry-After": "5"}
             self._answer(202, "working", headers)
 
     def _answer(self, status: int, value: object, headers: dict[str, str] | None = None) -> None:
@@ -145,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def here() -> str:
-    """The URL of the room that the running activity belongs to."""
+    """The URL of the world."""
     return os.environ[VARIABLE]
 
 
@@ -171,7 +175,7 @@ def _ask(verb: str, key: str) -> int:
     place = urlsplit(here())
     connection = http.client.HTTPConnection(place.netloc, timeout=2 * PATIENCE)
     try:
-        connection.request("POST", f"{place.path}/{verb}/{key}")
+        connection.request("POST", f"/{verb}/{key}")
         return int(json.loads(connection.getresponse().read()))
     finally:
         connection.close()
