@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 import durabletask.internal.orchestrator_service_pb2 as pb
 import msgspec
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import StringValue
 
@@ -36,7 +37,7 @@ def respond(request: str, around: Surroundings, live: LiveTables | None = None) 
     Raises:
         ValueError: The text is no such request.
     """
-    asked = pb.OrchestratorRequest.FromString(b64decode(request, validate=True))
+    asked = _asked(request)
     answer = take_turn(
         asked.instanceId,
         list(_history(asked)),
@@ -50,7 +51,7 @@ def respond(request: str, around: Surroundings, live: LiveTables | None = None) 
 
 def read_history(request: str, around: Surroundings) -> list[Event]:
     """Return the history in a request as the core has it, to be replayed and looked at."""
-    asked = pb.OrchestratorRequest.FromString(b64decode(request, validate=True))
+    asked = _asked(request)
     transcript: list[Event] = []
     table = Table(around, transcript)
     events = (_event(host, asked) for host in _history(asked))
@@ -62,6 +63,13 @@ def read_history(request: str, around: Surroundings) -> list[Event]:
 # Requests
 
 
+def _asked(request: str) -> pb.OrchestratorRequest:
+    try:
+        return pb.OrchestratorRequest.FromString(b64decode(request, validate=True))
+    except DecodeError as error:
+        raise ValueError(f"this is no orchestrator request: {error}") from None
+
+
 def _history(asked: pb.OrchestratorRequest) -> Iterator[Any]:
     yield from asked.pastEvents
     yield from asked.newEvents
@@ -70,6 +78,8 @@ def _history(asked: pb.OrchestratorRequest) -> Iterator[Any]:
 def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
     """An event of the host's as the core's, with the host's task ids."""
     kind = host.WhichOneof("eventType")
+    if kind is None:  # of a later version of the protocol
+        return None
     body = getattr(host, kind)
     at = _time(host.timestamp)
     match kind:
