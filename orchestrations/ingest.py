@@ -18,15 +18,20 @@ from activities.files import (
     list_files,
     write_report,
 )
+from ostinato.triggers import HttpAuth
 
 app = ost.App("ingest")
 
 
+LANDING = "incoming"
+"""The container that blobs arrive in, and the folder that has them where the app runs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestRequest:
-    """What to ingest, and how."""
+    """What to ingest, and how. A blob that arrived is one, too, for all of its container."""
 
-    folder: str
+    folder: str = LANDING
     pattern: str = "*"
     max_concurrency: int = 16
     flakiness: float = 0.0
@@ -35,7 +40,14 @@ class IngestRequest:
     """Where the report is written; by default ``reports/INSTANCE.json``."""
 
 
-@app.orchestration
+@app.orchestration(
+    triggers=[
+        # A request names files to read and to write: nobody without the key may make one.
+        ost.Http("ingest", auth=HttpAuth(key_env="INGEST_KEY")),
+        ost.Queue("ingest"),
+        ost.Blob(f"{LANDING}/{{name}}"),
+    ]
+)
 def ingest(ctx: ost.OrchestrationContext, request: IngestRequest) -> Generator[Any, Any, Report]:
     """List the folder's files, measure each, write a report and return it."""
     paths = yield from ctx.call_activity(
