@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
@@ -19,6 +21,16 @@ def test_it_serves_from_when_it_is_made_until_it_is_closed():
     server.close()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/path")
+
+
+def test_small_answers_do_not_wait_for_each_other():
+    server = HttpServer(app)
+    with httpx.Client() as client:
+        client.get(server.url)
+        [connection] = server._server.server_state.connections
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    server.close()
 
 
 def test_a_port_that_is_taken_is_named():
