@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 
 import httpx
 import pytest
@@ -24,13 +25,11 @@ def test_it_serves_from_when_it_is_made_until_it_is_closed():
 
 
 def test_small_answers_do_not_wait_for_each_other():
-    server = HttpServer(app)
-    with httpx.Client() as client:
+    with closing(HttpServer(app)) as server, httpx.Client() as client:
         client.get(server.url)
         [connection] = server._server.server_state.connections
         accepted = connection.transport.get_extra_info("socket")
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    server.close()
 
 
 def test_a_port_that_is_taken_is_named():
