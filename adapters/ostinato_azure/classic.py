@@ -31,6 +31,7 @@ from ostinato.failures import (
 from ostinato_azure import envelope
 from ostinato_azure.entries import Entry, Kind
 from ostinato_azure.failures import (
+    ending,
     failure_details,
     failure_from_details,
     failure_text,
@@ -270,7 +271,7 @@ def _answer(table: Table, asked: _Request) -> str:
             ]
             actions.append({"actionType": 4, "input": table.continuation(outcome)})
         case Failed(failure):
-            _add_failure(answer, failure, asked)
+            _add_failure(answer, ending(failure, rewinds=table.rewinds), asked)
             raise OrchestrationFailedError(
                 f"{summary(failure)}\n\n$OutOfProcData$:{_encode(answer).decode()}"
             )

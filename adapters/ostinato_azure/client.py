@@ -316,8 +316,8 @@ class AzureClient:
     def _refuse_handled(self, found: dict[str, Any]) -> None:
         if has_handled_failures(found):
             raise NotRewindableError(
-                f"instance {found['instanceId']!r} handled failures before it failed, and Azure's "
-                "rewind would run those again as well: restart it instead"
+                f"instance {found['instanceId']!r} handled failures before it failed, or went on "
+                "after one, and Azure's rewind would run those again as well: restart it instead"
             )
         for child in failed_children_of(found):
             below = self._api.find(child, EVENTS)

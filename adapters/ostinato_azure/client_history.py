@@ -16,7 +16,7 @@ from ostinato import events as ev
 from ostinato.events import Event
 from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, Failure
 from ostinato_azure import envelope
-from ostinato_azure.failures import failure_from_details
+from ostinato_azure.failures import failure_from_details, told_to_rewind
 from ostinato_azure.markers import is_marker
 from ostinato_azure.names import CLIENT, GATE
 
@@ -50,13 +50,23 @@ def failures_in(found: dict[str, Any]) -> list[Failure]:
 
 def failure_in(found: dict[str, Any]) -> Failure:
     """The failure that ended an instance."""
+    return failure_from_details(*_told_of(found), SUB_ORCHESTRATION_ERROR, found["name"])
+
+
+def rewinds(found: dict[str, Any]) -> bool | None:
+    """Whether a rewind takes out what ended the instance and no more, where that is told."""
+    return told_to_rewind(*_told_of(found))
+
+
+def _told_of(found: dict[str, Any]) -> tuple[Any, str]:
+    """The details and the text of the failure that ended an instance."""
     details: Any = None
     for event in _events(found):
         if event["EventType"] == "ExecutionCompleted":
             details = event.get("FailureDetails")
     output = found.get("output")
     text = output if isinstance(output, str) else msgspec.json.encode(output).decode()
-    return failure_from_details(details, text, SUB_ORCHESTRATION_ERROR, found["name"])
+    return details, text
 
 
 def history_of(found: dict[str, Any]) -> Sequence[Event]:

@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from ostinato.failures import Failure
-from ostinato_azure.client_history import failure_in, failures_in
+from ostinato_azure.client_history import failure_in, failures_in, rewinds
 
 
 def has_handled_failures(found: dict[str, Any]) -> bool:
     """Whether some failure in an instance's history is not the one that ended it.
 
-    Of several failures the history does not tell whether all were final, as in a fan-out, or some
-    were handled: that counts as handled.
+    An instance of ours tells so itself. Of several failures of another the history does not tell
+    whether all were final, as in a fan-out, or some were handled: that counts as handled.
     """
+    told = rewinds(found)
+    if told is not None:
+        return not told
     failures = failures_in(found)
     ended_by = {(cause.type, cause.message) for cause in _chain(failure_in(found))}
     return len(failures) > 1 or any((f.type, f.message) not in ended_by for f in failures)

@@ -25,7 +25,7 @@ from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, Failure
 from ostinato.ids import derived_id
 from ostinato_azure import envelope
 from ostinato_azure.entries import Entry, Kind
-from ostinato_azure.failures import PROPERTY, failure_from_details
+from ostinato_azure.failures import PROPERTY, ending, failure_from_details
 from ostinato_azure.live import LiveTables, take_turn
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.table import Surroundings, Table
@@ -253,7 +253,8 @@ def _completion(outcome: Outcome, table: Table) -> pb.OrchestratorAction:
                 errorMessage=failure.message,
                 stackTrace=StringValue(value=failure.traceback),
             )
-            details.properties[PROPERTY].string_value = msgspec.json.encode(failure).decode()
+            told = ending(failure, rewinds=table.rewinds)
+            details.properties[PROPERTY].string_value = msgspec.json.encode(told).decode()
             done = pb.CompleteOrchestrationAction(
                 orchestrationStatus=pb.ORCHESTRATION_STATUS_FAILED, failureDetails=details
             )

@@ -17,9 +17,19 @@ from ostinato.failures import Failure, unstructured
 PROPERTY = "ostinato"
 """In the details' ``Properties``: the failure as JSON text."""
 
+
+class Ending(Failure, frozen=True, omit_defaults=True, gc=False):
+    """A failure that ended an instance."""
+
+    rewinds: bool | None = None
+    """Whether Azure's rewind, which takes every failure out of the history, takes out what
+    ended the instance and no more; None where that is not told."""
+
+
 _MARK = " $ostinato{"
 _SHOWN = 300
 _read = msgspec.json.Decoder(Failure).decode
+_read_ending = msgspec.json.Decoder(Ending).decode
 
 
 def summary(failure: Failure) -> str:
@@ -47,20 +57,16 @@ def failure_details(failure: Failure) -> dict[str, Any]:
     }
 
 
+def ending(failure: Failure, *, rewinds: bool) -> Failure:
+    """The failure of an instance, with what a rewind would do."""
+    return Ending(**msgspec.structs.asdict(failure), rewinds=rewinds)
+
+
 def failure_from_text(
     text: str | None, kind: str, name: str | None = None, attempt: int = 1
 ) -> Failure:
     """Return the failure in a reason's text; one without the mark is of type ``kind``."""
-    text = text or ""
-    at = text.rfind(_MARK)
-    if at >= 0:
-        found = text[at + len(_MARK) - 1 :]
-        try:
-            _, end = json.JSONDecoder().raw_decode(found)  # a host may have put more behind it
-            return _read(found[:end])
-        except (msgspec.MsgspecError, ValueError):
-            pass  # cut off on its way
-    return unstructured(kind, text, name, attempt)
+    return failure_from_details(None, text, kind, name, attempt)
 
 
 def failure_from_details(
@@ -71,15 +77,41 @@ def failure_from_details(
     attempt: int = 1,
 ) -> Failure:
     """Return the failure in structured details or, where they are not ours, in the reason."""
+    for written in (_in_details(details), _in_text(reason or "")):
+        if written is not None:
+            try:
+                return _read(written)
+            except msgspec.MsgspecError:
+                pass  # somebody else's
+    return unstructured(kind, reason or "", name, attempt)
+
+
+def told_to_rewind(details: Mapping[str, Any] | None, reason: str | None) -> bool | None:
+    """See `Ending.rewinds`; of a failure that is not ours, nothing is told."""
+    for written in (_in_details(details), _in_text(reason or "")):
+        if written is not None:
+            try:
+                return _read_ending(written).rewinds
+            except msgspec.MsgspecError:
+                pass
+    return None
+
+
+def _in_details(details: Mapping[str, Any] | None) -> str | None:
     properties: object = (details or {}).get("Properties")
-    written = (
-        cast("Mapping[str, object]", properties).get(PROPERTY)
-        if isinstance(properties, dict)
-        else None
-    )
-    if isinstance(written, str):
-        try:
-            return _read(written)
-        except msgspec.MsgspecError:
-            pass
-    return failure_from_text(reason, kind, name, attempt)
+    if not isinstance(properties, dict):
+        return None
+    written = cast("Mapping[str, object]", properties).get(PROPERTY)
+    return written if isinstance(written, str) else None
+
+
+def _in_text(text: str) -> str | None:
+    at = text.rfind(_MARK)
+    if at < 0:
+        return None
+    found = text[at + len(_MARK) - 1 :]
+    try:
+        _, end = json.JSONDecoder().raw_decode(found)  # a host may have put more behind it
+    except ValueError:
+        return None  # cut off on its way
+    return found[:end]

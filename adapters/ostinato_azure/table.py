@@ -124,6 +124,10 @@ class Table:
         self._waiting_start: ev.ExecutionStarted | None = None
         self._early: list[Event] = []
         self._ending: set[int] = set()
+        self._failed: set[int] = set()
+        """Core ids of what has failed."""
+        self._ids_at_failure = -1
+        """How many host ids there were at the first of these failures."""
         self._tags: dict[str, str] | None = None
         self._clock_stands_at = datetime.max
         """Where the extension's clock stays: the turn in which it last awaited something."""
@@ -137,6 +141,19 @@ class Table:
     def outcome(self) -> Outcome | None:
         """How the execution ended, or None."""
         return self._core.outcome
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether a rewind that takes every failure out of the history is the core's own.
+
+        So it is where each failure is one that ended the execution, and nothing was asked for
+        because of one.
+        """
+        return not self._failed or (
+            self._failed == set(self._core.culprits)
+            and self._ids_at_failure == self._next_host_id
+            and not any(e.core_id >= 0 for e in self._ready)
+        )
 
     @property
     def custom_status(self) -> Json | None:
@@ -286,6 +303,8 @@ class Table:
             case ev.SubOrchestrationInstanceCompleted() | ev.SubOrchestrationInstanceFailed():
                 entry = self._ended(event.task_id)
                 if entry is not None:
+                    if isinstance(event, ev.SubOrchestrationInstanceFailed):
+                        self._note_failure(entry)
                     self._feed([msgspec.structs.replace(event, task_id=entry.core_id)])
             case ev.EventRaised():
                 self.raised.append(event.name)
@@ -385,7 +404,13 @@ class Table:
         elif isinstance(event, ev.TaskCompleted):
             self._feed([ev.TaskCompleted(at=event.at, task_id=entry.core_id, result=event.result)])
         else:
+            self._note_failure(entry)
             self._feed([msgspec.structs.replace(event, task_id=entry.core_id)])
+
+    def _note_failure(self, entry: Entry) -> None:
+        if not self._failed:
+            self._ids_at_failure = self._next_host_id
+        self._failed.add(entry.core_id)
 
     def _operation_ended(self, entry: Entry, event: ev.TaskCompleted | ev.TaskFailed) -> None:
         if isinstance(event, ev.TaskFailed) and entry.tries < TRIES - 1:
@@ -632,11 +657,13 @@ class Table:
         while event.task_id > self._next_host_id and self._ready:
             # A rewind took its event away.
             self._number(self._write(self._ready.popleft()), self._next_host_id)
-        if event.task_id in self._known:
+        known = self._known.get(event.task_id)
+        if known is not None and (known.recorded or not self._fits(known, event)):
             return
-        entry = self._device(event) or self._asked_for(event)
+        entry = known or self._device(event) or self._asked_for(event)
         entry.recorded = True
-        self._number(entry, event.task_id)
+        if known is None:
+            self._number(entry, event.task_id)
         if isinstance(event, ev.TimerCreated):
             entry.fires = event.due
         action = entry.action

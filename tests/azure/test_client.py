@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,18 +43,39 @@ def application() -> ost.App:
 
     @app.orchestration
     def tolerant(ctx: ost.OrchestrationContext):
-        try:
+        with suppress(ValueError):
             yield ctx.call_activity(double, 1)
+        return (yield ctx.call_activity(double, 2))
+
+    @app.orchestration
+    def renaming(ctx: ost.OrchestrationContext):
+        try:
+            return (yield ctx.call_activity(double, 1))
         except ValueError:
             raise RuntimeError("given up") from None
 
     @app.orchestration
+    def cleaning(ctx: ost.OrchestrationContext):
+        try:
+            return (yield ctx.call_activity(double, 1))
+        finally:
+            yield ctx.create_timer(timedelta(0))
+
+    @app.orchestration
+    def two_at_a_time(ctx: ost.OrchestrationContext):
+        return (yield ctx.map(double, [1, 2, 3, 4], max_concurrency=2))
+
+    @app.orchestration
     def fan_out(ctx: ost.OrchestrationContext):
-        return (yield ctx.task_all([ctx.call_activity(double, n) for n in range(2)]))
+        return (yield ctx.task_all([ctx.call_activity(double, n) for n in range(3)]))
 
     @app.orchestration
     def over_tolerant(ctx: ost.OrchestrationContext):
         return (yield ctx.call_sub_orchestrator(tolerant))
+
+    @app.orchestration
+    def over_renaming(ctx: ost.OrchestrationContext):
+        return (yield ctx.call_sub_orchestrator(renaming))
 
     @app.orchestration
     def waits(ctx: ost.OrchestrationContext, given: Any):
@@ -93,7 +115,19 @@ def application() -> ost.App:
         return "new"
         yield
 
-    _ = once, tolerant, fan_out, over_tolerant, parent, varied, versioned, versioned_2
+    _ = (
+        once,
+        tolerant,
+        fan_out,
+        over_tolerant,
+        over_renaming,
+        cleaning,
+        two_at_a_time,
+        parent,
+        varied,
+        versioned,
+        versioned_2,
+    )
     return app
 
 
@@ -291,7 +325,21 @@ def test_a_failed_instance_is_rewound(client: AzureClient) -> None:
         client.rewind(instance_id)
 
 
-@pytest.mark.parametrize("name", ["tolerant", "fan_out", "over_tolerant"])
+@pytest.mark.parametrize(
+    ("name", "output"), [("fan_out", [0, 2, 4]), ("renaming", 2), ("over_renaming", 2)]
+)
+def test_an_instance_is_rewound_whose_failures_all_ended_it(
+    client: AzureClient, name: str, output: Any
+) -> None:
+    broken.set()
+    instance_id = client.start(name)
+    client.wait(instance_id, PATIENCE)
+    broken.clear()
+    client.rewind(instance_id, "mended")
+    assert client.wait(instance_id, PATIENCE).output == output
+
+
+@pytest.mark.parametrize("name", ["tolerant", "over_tolerant", "cleaning", "two_at_a_time"])
 def test_an_instance_that_handled_failures_is_not_rewound(client: AzureClient, name: str) -> None:
     broken.set()
     instance_id = client.start(name)

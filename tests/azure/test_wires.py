@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -16,7 +15,7 @@ import ostinato as ost
 from tests.azure.wire_stand import WireStand, output
 from tests.conformance.cases import CASES
 from tests.conformance.model import Case
-from tests.conformance.world import VARIABLE, World
+from tests.conformance.world import VARIABLE, Room, World
 
 Stands = Callable[[ost.App], WireStand]
 WIRES = ("classic", "durabletask")
@@ -63,7 +62,8 @@ def by_name(case: Case) -> str:
 def test_case_of_the_conformance_suite(
     case: Case, stand: Stands, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, world.url(uuid4().hex))
+    world.room = Room()
+    monkeypatch.setenv(VARIABLE, world.url)
     host = stand(case.app)
     instance_id = host.start(case.orchestration, case.input, version=case.version)
     expected = case.expected
