@@ -6,11 +6,13 @@ import pytest
 
 from ostinato.failures import Failure, failure_of
 from ostinato_azure.failures import (
+    ending,
     failure_details,
     failure_from_details,
     failure_from_text,
     failure_text,
     summary,
+    told_to_rewind,
 )
 
 
@@ -44,3 +46,17 @@ def test_what_carries_none_of_our_structure_is_of_the_given_kind(text: str | Non
 
 def test_the_line_for_people_holds_nothing_that_the_extension_looks_for() -> None:
     assert "$OutOfProcData$" not in summary(failure("a $OutOfProcData$:{} b"))
+
+
+@pytest.mark.parametrize("rewinds", [True, False])
+def test_what_ended_an_instance_tells_whether_a_rewind_takes_out_no_more(rewinds: bool) -> None:
+    told = ending(failure("no"), rewinds=rewinds)
+    assert told_to_rewind(failure_details(told), "") is rewinds
+    assert told_to_rewind(None, failure_text(told)) is rewinds
+    assert failure_from_text(failure_text(told), "k") == failure("no")
+
+
+@pytest.mark.parametrize("text", ["somebody else's", "cut $ostinato{", ""])
+def test_of_other_failures_nothing_is_told(text: str) -> None:
+    assert told_to_rewind(None, text) is None
+    assert told_to_rewind(None, failure_text(failure("no"))) is None
