@@ -1,0 +1,71 @@
+"""Records the goldens: ``python -m tests.azure.goldens.record`` at the repository's root.
+
+Record anew only when the adapter changes in a way that running instances need not survive.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import ostinato_azure
+from ostinato.testing import ManualClock
+from ostinato.testing.azure.functions_host import FunctionsHost
+from ostinato.testing.azure.worker import Invocation, Json, Outcome, Text
+from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato_azure.client import AzureClient
+from tests.azure.goldens.app import app
+from tests.conformance.harness import EPOCH
+from tests.conformance.hosts import go_on
+
+HERE = Path(__file__).parent
+PATIENCE = 60.0
+
+
+class Recorder(DirectWorker):
+    """A worker that keeps what the orchestration is asked and answers."""
+
+    def __init__(self, *, grpc: bool) -> None:
+        super().__init__(ostinato_azure.function_app(app, grpc=grpc))
+        self.turns: list[dict[str, str]] = []
+
+    def invoke(self, invocation: Invocation) -> Outcome:
+        """Call a function."""
+        outcome = super().invoke(invocation)
+        request = invocation.inputs.get("context")
+        if invocation.function == "devices" and isinstance(request, Text):
+            value = outcome.value
+            assert isinstance(value, Json | Text)
+            answer = value.text if isinstance(value, Json) else value.value
+            self.turns.append({"request": request.value, "answer": answer})
+        return outcome
+
+
+def record(*, grpc: bool) -> list[dict[str, str]]:
+    """Run the application through two generations."""
+    worker = Recorder(grpc=grpc)
+    clock = ManualClock(EPOCH)
+    with FunctionsHost(worker, clock=clock) as host:
+        client = AzureClient(host.url, app=app)
+        client.start("devices", 1, instance_id="golden", tags={"team": "blue"})
+        host.hub.settle(PATIENCE)
+        clock.advance(timedelta(days=10))
+        for number in range(3):
+            client.raise_event("golden", "go", number, event_id=f"event-{number}")
+
+        def look() -> bool:
+            host.hub.settle(PATIENCE)
+            return host.hub.get("golden").status.finished
+
+        go_on(look, bool, host.hub.next_due, clock)
+        print(client.get_status("golden").output)
+        client.close()
+    return worker.turns
+
+
+if __name__ == "__main__":
+    for name, grpc in (("classic", False), ("durabletask", True)):
+        turns = record(grpc=grpc)[::4]  # as if other workers took those between
+        print(f"{name}: {len(turns)} turns")
+        (HERE / f"{name}.json").write_text(json.dumps(turns, indent=1) + "\n")
