@@ -332,6 +332,18 @@ def test_an_app_that_stops_answering_is_asked_again_for_a_while_and_the_reason_i
     assert len(app.pauses) == 4 + MOST_TROUBLES - 1
 
 
+def test_no_pause_is_longer_than_the_time_left(monkeypatch: pytest.MonkeyPatch):
+    for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+        monkeypatch.setattr(f"ostinato.cli.hosting.{name}", 1e6)
+    app = Silence(answers=2)
+    target = AzureTarget("https://app.example")
+    request = Run(app=None, orchestration="job", target=target, timeout=1000.0)
+    with closing(app.client):
+        host = Deployed(app.client, pause=app.pauses.append)
+        follow(host, "one", request, Quiet(Console(file=StringIO())))
+    assert 0 < max(app.pauses) <= 1000
+
+
 def test_what_is_the_matter_is_shown_until_the_app_answers_again():
     app = Silence(answers=0)
     with closing(app.client):

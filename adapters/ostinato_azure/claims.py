@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from ostinato.errors import OstinatoError
+from ostinato_azure.account import STORAGE, app_storage, blob_service, reason
 from ostinato_azure.claim_text import hash_of
 
 if TYPE_CHECKING:
@@ -37,11 +38,6 @@ for each message and each event in any case, so one for the payload alone costs 
 CACHE_SIZE = 64 * 1024 * 1024
 """Bytes of payloads that are kept in memory."""
 
-_REFUSED = (
-    "access was refused: the connection string needs the account's key, or the identity the role "
-    "Storage Blob Data Contributor"
-)
-_STORAGE = "AzureWebJobsStorage"
 _T = TypeVar("_T")
 
 
@@ -82,29 +78,14 @@ class BlobClaims:
         """Return the claims in an account.
 
         Args:
-            storage: A connection string; or the URL of the account's blobs, to be used with the
-                identity that `azure.identity.DefaultAzureCredential` finds.
+            storage: As `blob_service` takes it.
             container: As for the class.
             threshold: As for the class.
 
         Raises:
             ValueError: It is neither.
         """
-        from azure.storage.blob import BlobServiceClient
-
-        if storage.startswith(("https://", "http://")):
-            from azure.identity import DefaultAzureCredential
-
-            service = BlobServiceClient(storage, credential=DefaultAzureCredential())
-        else:
-            try:
-                service = BlobServiceClient.from_connection_string(storage)
-            except ValueError:  # the message may hold the string, which has the account's key
-                raise ValueError(
-                    "storage is a connection string or the URL of an account's blobs, like "
-                    "https://<account>.blob.core.windows.net; this is neither"
-                ) from None
-        return cls(service, container, threshold=threshold)
+        return cls(blob_service(storage), container, threshold=threshold)
 
     @property
     def threshold(self) -> int:
@@ -153,25 +134,15 @@ class BlobClaims:
         return self._container.download_blob(sha256).readall()
 
     def _tried(self, verb: str, sha256: str, act: Callable[[], _T]) -> _T:
-        """What ``act`` returns; the SDK has its own retries for what passes."""
-        from azure.core.exceptions import (
-            AzureError,
-            ClientAuthenticationError,
-            HttpResponseError,
-            ResourceNotFoundError,
-        )
+        """What ``act`` returns."""
+        from azure.core.exceptions import AzureError, ResourceNotFoundError
 
         try:
             return act()
         except ResourceNotFoundError:
             why = "it is not there: it was deleted, or this is another account or container"
-        except ClientAuthenticationError:
-            why = _REFUSED
-        except HttpResponseError as error:
-            is_refused = error.status_code in (401, 403)
-            why = _REFUSED if is_refused else f"storage answered {error.status_code}"
         except AzureError as error:
-            why = f"storage did not answer: {type(error).__name__}"
+            why = reason(error)
         raise ClaimError(f"{self._named(sha256)} cannot be {verb}: {why}")
 
     def _named(self, sha256: str) -> str:
@@ -182,9 +153,8 @@ class BlobClaims:
 def app_claims(settings: Mapping[str, str] = os.environ) -> BlobClaims | None:
     """Return the claims of a function app by its settings; None where they are not on.
 
-    They are on where ``OSTINATO_CLAIM_CONTAINER`` is set, and stand in the app's own storage,
-    ``AzureWebJobsStorage``, which may be a connection string or, for a managed identity,
-    ``AzureWebJobsStorage__accountName`` or ``AzureWebJobsStorage__blobServiceUri``.
+    They are on where ``OSTINATO_CLAIM_CONTAINER`` is set, and stand in the app's own storage; see
+    `app_storage`.
 
     Raises:
         ValueError: A setting is missing or wrong; the message names it.
@@ -195,16 +165,11 @@ def app_claims(settings: Mapping[str, str] = os.environ) -> BlobClaims | None:
     threshold = settings.get(THRESHOLD_VARIABLE) or str(THRESHOLD)
     if not threshold.isdecimal():
         raise ValueError(f"{THRESHOLD_VARIABLE} is {threshold!r}; it must be a number of bytes")
-    account = settings.get(f"{_STORAGE}__accountName")
-    storage = (
-        settings.get(_STORAGE)
-        or settings.get(f"{_STORAGE}__blobServiceUri")
-        or (f"https://{account}.blob.core.windows.net" if account else None)
-    )
+    storage = app_storage(settings)
     if storage is None:
         raise ValueError(
-            f"{CONTAINER_VARIABLE} is set, and there is no storage for it: set {_STORAGE}, "
-            f"{_STORAGE}__accountName or {_STORAGE}__blobServiceUri"
+            f"{CONTAINER_VARIABLE} is set, and there is no storage for it: set {STORAGE}, "
+            f"{STORAGE}__accountName or {STORAGE}__blobServiceUri"
         )
     return _connected(storage, container, int(threshold))
 

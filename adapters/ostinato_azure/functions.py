@@ -207,8 +207,7 @@ class Functions:
 
             from ostinato_azure import triggers
 
-            for tick in triggers.ticks(name, trigger, datetime.now(UTC)):
-                triggers.start(name, tick, client, app)
+            triggers.start_due(name, trigger, datetime.now(UTC), client, app)
 
         return by_minute
 

@@ -1,7 +1,8 @@
-"""What starts an orchestration on Azure: HTTP requests, queue messages and blobs.
+"""What starts an orchestration on Azure: HTTP requests, queue messages, blobs and schedules.
 
-Each event becomes the trigger event that every host makes of it, which gives the instance its id,
-so that a redelivered event starts nothing twice while the instance is known.
+Each event becomes the trigger event that every host makes of it, which gives the instance its id.
+By the app's records, in its own storage, a redelivered event starts nothing twice; where the app
+has no storage, nothing while the instance is known.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import hashlib
 import hmac
 import os
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -17,6 +20,7 @@ from uuid import uuid4
 import msgspec
 
 from ostinato.app import App
+from ostinato.ids import derived_id
 from ostinato.triggers import (
     BlobCreated,
     HttpRequest,
@@ -27,6 +31,9 @@ from ostinato.triggers import (
     instance_id_for,
 )
 from ostinato_azure.claims import app_claims
+from ostinato_azure.client import AzureClient
+from ostinato_azure.records import app_records
+from ostinato_azure.webhook import place_of_binding
 
 if TYPE_CHECKING:
     from ostinato.triggers import HttpAuth
@@ -83,20 +90,46 @@ def blob_created(blob: Any) -> BlobCreated:
 LOOK_BACK = timedelta(minutes=5)
 """Ticks of the last minutes are started as well, in case a minute was missed: once each, by id."""
 
+MOST_TICKS = 100
+"""Ticks that one run of a timer starts at most; what is left of an outage is for the next."""
 
-def ticks(name: str, schedule: Schedule, now: datetime) -> list[ScheduleTick]:
-    """Return the ticks of a schedule that a run at ``now`` is to start, oldest first."""
+
+def ticks(name: str, schedule: Schedule, since: datetime, now: datetime) -> list[ScheduleTick]:
+    """Return the ticks of a schedule after ``since`` and until ``now``, oldest first.
+
+    There are `MOST_TICKS` at most.
+    """
     from zoneinfo import ZoneInfo
 
     from cronsim import CronSim
 
-    found: list[ScheduleTick] = []
-    began = (now - LOOK_BACK).astimezone(ZoneInfo(schedule.timezone))
-    for at in CronSim(schedule.cron, began):
-        if at > now:
-            break
-        found.append(ScheduleTick(name=f"{name}:{schedule.cron}", at=at.astimezone(UTC)))
-    return found
+    times = CronSim(schedule.cron, since.astimezone(ZoneInfo(schedule.timezone)))
+    due = takewhile(lambda at: at <= now, times)
+    return [
+        ScheduleTick(name=f"{name}:{schedule.cron}", at=at.astimezone(UTC))
+        for at in islice(due, MOST_TICKS)
+    ]
+
+
+def start_due(name: str, schedule: Schedule, now: datetime, binding: str, app: App) -> None:
+    """Start the orchestration for the ticks that are due at ``now``.
+
+    A schedule that catches up goes on from the last tick it handled, however long ago that was;
+    when it is new, and where the app has no storage, it looks back a few minutes as others do.
+    """
+    since = now - LOOK_BACK
+    records = app_records(_hub(binding)) if schedule.catch_up else None
+    if records is None:
+        for tick in ticks(name, schedule, since, now):
+            start(name, tick, binding, app)
+        return
+    key = derived_id(name, schedule.cron, schedule.timezone)
+    last = records.last_tick(key)
+    due = ticks(name, schedule, since if last is None else last.at, now)
+    for tick in due:
+        start(name, tick, binding, app)
+    if due or last is None:
+        records.set_last_tick(key, due[-1].at if due else since, last)
 
 
 def input_of(event: TriggerEvent) -> Any:
@@ -122,18 +155,26 @@ def input_of(event: TriggerEvent) -> Any:
 
 def start(name: str, event: TriggerEvent, binding: str, app: App) -> str:
     """Start the orchestration for an event, once, and return its instance id."""
-    from ostinato_azure.client import AzureClient
-
+    known = instance_id_for(name, event)
+    instance_id = known or uuid4().hex
     client = AzureClient.from_binding(binding, app=app, claims=app_claims())
+    begin = partial(
+        client.start, name, input_of(event), instance_id=instance_id, if_exists="attach"
+    )
+    records = None if known is None else app_records(_hub(binding))
     try:
-        return client.start(
-            name,
-            input_of(event),
-            instance_id=instance_id_for(name, event) or uuid4().hex,
-            if_exists="attach",
-        )
+        if records is None:
+            begin()
+        else:
+            records.once(instance_id, begin)
     finally:
         client.close()
+    return instance_id
+
+
+def _hub(binding: str) -> str:
+    """The task hub that a durable client's binding reaches."""
+    return place_of_binding(binding).query.get("taskHub", "default")
 
 
 def _value(text: str) -> Any:

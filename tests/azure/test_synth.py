@@ -16,6 +16,7 @@ from azure.mgmt.storage import models as storage_models
 from azure.mgmt.web import models as web_models
 
 import ostinato as ost
+from ostinato_azure import records
 from ostinato_azure.packaging import arm
 from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.events import BlobFunction, blob_functions, events_template
@@ -78,6 +79,7 @@ MODELS: dict[str, Any] = {
     "Microsoft.Storage/storageAccounts": storage_models.StorageAccountCreateParameters,
     "Microsoft.Storage/storageAccounts/blobServices/containers": storage_models.BlobContainer,
     "Microsoft.Storage/storageAccounts/queueServices/queues": storage_models.StorageQueue,
+    "Microsoft.Storage/storageAccounts/managementPolicies": storage_models.ManagementPolicy,
     "Microsoft.Web/serverfarms": web_models.AppServicePlan,
     "Microsoft.Web/sites": web_models.Site,
     "Microsoft.Web/sites/config": web_models.StringDictionary,
@@ -233,6 +235,20 @@ def test_queues_and_containers_of_the_triggers_are_made_once_each():
         r["name"].split("/", 1)[1] for r in resources(shop(*TRIGGERS)).values() if "/" in r["name"]
     }
     assert {"default/orders", "default/returns", "default/incoming"} <= names
+
+
+def test_records_of_events_are_kept_for_days_that_can_be_chosen_and_schedules_for_ever():
+    for given, days in (({}, 90), ({"triggerRecordDays": 7}, 7)):
+        found = resources(shop(*TRIGGERS), **given)
+        policy = only(found, "Microsoft.Storage/storageAccounts/managementPolicies")
+        assert policy["name"].endswith("/default")  # the only name that Azure takes
+        (rule,) = policy["properties"]["policy"]["rules"]
+        assert rule["definition"]["filters"]["prefixMatch"] == [
+            f"{records.CONTAINER}/{records.EVENTS}/"
+        ]
+        deleted = rule["definition"]["actions"]["baseBlob"]["delete"]
+        assert deleted == {"daysAfterModificationGreaterThan": days}
+        assert any(id.endswith(f"/default/containers/{records.CONTAINER}") for id in found)
 
 
 @pytest.mark.parametrize("name", ["x", "pipelines", "A very, very long name of an app", "42", "ÄÖ"])

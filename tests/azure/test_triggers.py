@@ -20,7 +20,7 @@ from ostinato.testing.azure.host_settings import AppSettings, HostJson
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato.triggers import HttpAuth
 from ostinato_azure.client import AzureClient
-from ostinato_azure.triggers import ticks
+from ostinato_azure.triggers import LOOK_BACK, ticks
 from tests.conformance.harness import EPOCH
 
 
@@ -121,6 +121,6 @@ def test_messages_and_blobs_start_instances(name: str, storage: str):
 def test_a_schedule_starts_the_ticks_of_the_last_minutes(now: str, found: list[str]):
     schedule = ost.Schedule("30 2 * * *", timezone="Europe/Paris")
     at = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    assert [t.at for t in ticks("x", schedule, at)] == [
+    assert [t.at for t in ticks("x", schedule, at - LOOK_BACK, at)] == [
         datetime.fromisoformat(text).replace(tzinfo=UTC) for text in found
     ]

@@ -18,6 +18,9 @@ from ostinato_azure.packaging.telemetry import telemetry_resources
 PREFIX_LENGTH = 20
 """Characters of the part of the names that people choose."""
 
+RECORD_DAYS = 90
+"""Longer than a queue keeps a message, and than senders of requests try again."""
+
 MANAGEMENT = "/runtime/webhooks/durabletask"
 
 
@@ -56,6 +59,7 @@ def main_parameters(app: ost.App) -> Json:
             "instanceMemoryMB": 2048,
             "maximumInstanceCount": 100,
             "alwaysReady": [],
+            storage.RECORD_DAYS: RECORD_DAYS,
         }
     )
 
@@ -138,6 +142,17 @@ def _parameters(app: ost.App) -> Json:
                 "description": (
                     "Instances that never go away, by group: "
                     '[{"name": "durable", "instanceCount": 1}]; other groups are http and blob.'
+                )
+            },
+        },
+        storage.RECORD_DAYS: {
+            "type": "int",
+            "defaultValue": RECORD_DAYS,
+            "minValue": 1,
+            "metadata": {
+                "description": (
+                    "Days for which events that started instances are remembered, so that one "
+                    "delivered again starts nothing even if the instance was purged."
                 )
             },
         },

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ostinato_azure import records
 from ostinato_azure.packaging.arm import Json, parameter, resource_id, variable
 
 API = "2024-01-01"
 ACCOUNT = "Microsoft.Storage/storageAccounts"
 CONTAINER = f"{ACCOUNT}/blobServices/containers"
 QUEUE = f"{ACCOUNT}/queueServices/queues"
+POLICY = f"{ACCOUNT}/managementPolicies"
 
 ACCOUNT_NAME = variable("storageName")
 ACCOUNT_ID = resource_id(ACCOUNT, ACCOUNT_NAME)
 
 PACKAGE_CONTAINER = "app-package"
+_OURS = (PACKAGE_CONTAINER, records.CONTAINER)
+
+RECORD_DAYS = "triggerRecordDays"
+"""The parameter that says how long the events that started instances are remembered."""
 
 
 def account_resources(queues: Iterable[str], containers: Iterable[str]) -> list[Json]:
@@ -37,8 +43,9 @@ def account_resources(queues: Iterable[str], containers: Iterable[str]) -> list[
     }
     return [
         account,
-        *(_container(name) for name in dict.fromkeys([PACKAGE_CONTAINER, *containers])),
+        *(_container(name) for name in dict.fromkeys([*_OURS, *containers])),
         *(_queue(name) for name in queues),
+        _forgetting(),
     ]
 
 
@@ -63,5 +70,32 @@ def _queue(name: str) -> Json:
         "apiVersion": API,
         "name": f"[format('{{0}}/default/{name}', {ACCOUNT_NAME})]",
         "properties": {},
+        "dependsOn": [f"[{ACCOUNT_ID}]"],
+    }
+
+
+def _forgetting() -> Json:
+    """The account's one lifecycle policy: what records of events are old is deleted."""
+    rule: Json = {
+        "enabled": True,
+        "name": "old-trigger-records",
+        "type": "Lifecycle",
+        "definition": {
+            "filters": {
+                "blobTypes": ["blockBlob"],
+                "prefixMatch": [f"{records.CONTAINER}/{records.EVENTS}/"],
+            },
+            "actions": {
+                "baseBlob": {
+                    "delete": {"daysAfterModificationGreaterThan": f"[{parameter(RECORD_DAYS)}]"}
+                }
+            },
+        },
+    }
+    return {
+        "type": POLICY,
+        "apiVersion": API,
+        "name": f"[format('{{0}}/default', {ACCOUNT_NAME})]",
+        "properties": {"policy": {"rules": [rule]}},
         "dependsOn": [f"[{ACCOUNT_ID}]"],
     }

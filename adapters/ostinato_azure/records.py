@@ -1,0 +1,179 @@
+"""What triggers remember in the app's own storage: events that started an instance, and ticks.
+
+An instance is known for as long as it is not purged, and an event may be delivered again after
+that. So each event has a record, an empty blob named by the id of its instance, created before the
+instance is started and marked when it has been: a record without the mark is of an event whose
+start was cut off, and starts it; one with the mark starts nothing any more. What is cut off
+between the start and the mark finds the instance again, unless it was purged in that moment.
+
+Of a schedule that catches up, one blob holds the tick handled last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ostinato.errors import OstinatoError
+from ostinato_azure.account import app_storage, blob_service, reason
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobServiceClient
+
+CONTAINER = "ostinato-triggers"
+
+EVENTS = "events"
+"""The folder of records, which a lifecycle rule empties when they are old."""
+
+_SCHEDULES = "schedules"
+_STARTED = {"started": "true"}
+
+
+class RecordError(OstinatoError):
+    """What triggers remember cannot be read or written, so that the event has to come again."""
+
+
+class LastTick(msgspec.Struct, frozen=True):
+    """The tick of a schedule that was handled last."""
+
+    at: datetime
+    etag: str
+    """Changes whenever it does."""
+
+
+class Records:
+    """The records of one task hub; safe to use from any thread.
+
+    Args:
+        service: The storage account.
+        hub: The task hub: apps that share an account do not share their events.
+        container: The container's name; it is made when it is first needed.
+    """
+
+    def __init__(self, service: BlobServiceClient, hub: str, *, container: str = CONTAINER) -> None:
+        self._service = service
+        self._hub = hub
+        self._container = service.get_container_client(container)
+
+    def once(self, instance_id: str, start: Callable[[], object]) -> None:
+        """Start an event's instance, unless that was done before.
+
+        Args:
+            instance_id: The id that follows from the event.
+            start: Starts the instance, or finds it.
+
+        Raises:
+            RecordError: Whether it was done cannot be told.
+        """
+        name = f"{EVENTS}/{self._hub}/{instance_id}"
+        with self._explained(name):
+            is_new = self._create(name, b"")
+            if not is_new and self._is_marked(name):
+                return
+        start()
+        with self._explained(name):
+            self._container.get_blob_client(name).set_blob_metadata(_STARTED)
+
+    def last_tick(self, schedule: str) -> LastTick | None:
+        """Return the tick of a schedule that was handled last; None where none was yet.
+
+        Raises:
+            RecordError: It cannot be read.
+        """
+        from azure.core.exceptions import ResourceNotFoundError
+
+        name = f"{_SCHEDULES}/{self._hub}/{schedule}"
+        with self._explained(name):
+            try:
+                found = self._container.download_blob(name)
+            except ResourceNotFoundError:
+                return None
+            at = datetime.fromisoformat(found.readall().decode())
+            return LastTick(at, found.properties.etag)
+
+    def set_last_tick(self, schedule: str, at: datetime, before: LastTick | None) -> None:
+        """Note the tick handled last, unless another run has noted one since ``before``.
+
+        Raises:
+            RecordError: It cannot be written.
+        """
+        from azure.core import MatchConditions
+        from azure.core.exceptions import ResourceModifiedError
+
+        name = f"{_SCHEDULES}/{self._hub}/{schedule}"
+        data = at.astimezone(UTC).isoformat().encode()
+        with self._explained(name):
+            if before is None:
+                self._create(name, data)
+                return
+            with suppress(ResourceModifiedError):
+                self._container.upload_blob(
+                    name,
+                    data,
+                    overwrite=True,
+                    etag=before.etag,
+                    match_condition=MatchConditions.IfNotModified,
+                )
+
+    def close(self) -> None:
+        """Close the connections to the account."""
+        self._service.close()  # the container's client shares them, and leaves them open
+
+    def _create(self, name: str, data: bytes) -> bool:
+        """Create a blob, and the container where it is not there; False if the blob is."""
+        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+        try:
+            return self._create_once(name, data)
+        except ResourceNotFoundError:
+            with suppress(ResourceExistsError):  # somebody else was faster
+                self._container.create_container()
+            return self._create_once(name, data)
+
+    def _create_once(self, name: str, data: bytes) -> bool:
+        from azure.core.exceptions import ResourceExistsError
+
+        try:
+            self._container.upload_blob(name, data, overwrite=False)  # If-None-Match: *
+        except ResourceExistsError:
+            return False
+        return True
+
+    def _is_marked(self, name: str) -> bool:
+        properties: Any = self._container.get_blob_client(name).get_blob_properties()
+        return bool(_STARTED.items() <= (properties.metadata or {}).items())
+
+    @contextmanager
+    def _explained(self, name: str) -> Generator[None, None, None]:
+        """Raise what storage says as `RecordError`."""
+        from azure.core.exceptions import AzureError
+
+        try:
+            yield
+        except AzureError as error:
+            account, container = self._container.account_name, self._container.container_name
+            raise RecordError(
+                f"blob {name} in container {container!r} of storage account {account!r}, by which "
+                f"triggers know what they started, cannot be used: {reason(error)}"
+            ) from None
+
+
+def app_records(hub: str, settings: Mapping[str, str] = os.environ) -> Records | None:
+    """Return the records of a function app; None where its settings name no storage.
+
+    Raises:
+        ValueError: The storage is none.
+    """
+    storage = app_storage(settings)
+    return None if storage is None else _connected(storage, hub)
+
+
+@lru_cache(maxsize=4)  # one, unless tests set several apps up
+def _connected(storage: str, hub: str) -> Records:
+    return Records(blob_service(storage), hub)
