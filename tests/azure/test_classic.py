@@ -553,10 +553,17 @@ def second(ctx: ost.OrchestrationContext):
     return "second"
 
 
+def third(ctx: ost.OrchestrationContext):
+    """Tell that it is the third version."""
+    yield ctx.wait_for_external_event("go")
+    return "third"
+
+
 def versions() -> Surroundings:
     app = ost.App("versions")
     app.orchestration(name="flow", version="1")(first)
     app.orchestration(name="flow", version="2")(second)
+    app.orchestration(name="flow", version="3")(third)
     return Surroundings(
         registry=app.registry, has_activity=lambda name: False, has_orchestration=lambda name: False
     )
@@ -565,10 +572,10 @@ def versions() -> Surroundings:
 def test_an_instance_that_others_start_keeps_the_newest_version_by_a_marker():
     history = History("flow")
     (marker,) = asked(answered(history, versions()))
-    due = marker_due("version:2")
+    due = marker_due("version:3")
     assert marker["fireAt"] == due.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     history.add(timer_created(0, due)).turn(timer_fired(0, due), raised("go", 1))
-    assert answered(history, versions())["output"] == "second"
+    assert answered(history, versions())["output"] == "third"
 
 
 def test_an_instance_without_the_marker_is_from_before_there_were_versions():
@@ -578,14 +585,14 @@ def test_an_instance_without_the_marker_is_from_before_there_were_versions():
 @pytest.mark.parametrize(
     "history",
     [
-        History("flow", json.dumps({"$ostinato": 1, "data": None, "version": "1"})),
-        History("flow", version="1"),
+        History("flow", json.dumps({"$ostinato": 1, "data": None, "version": "2"})),
+        History("flow", version="2"),
     ],
     ids=["in the envelope", "the host's stamp"],
 )
 def test_a_version_that_is_told_is_kept(history: History):
     answer = answered(history.turn(raised("go", 1)), versions())
-    assert (answer["output"], asked(answer)) == ("first", [])
+    assert (answer["output"], asked(answer)) == ("second", [])
 
 
 # Continue as new
@@ -689,6 +696,22 @@ def test_a_rewind_asks_again_for_what_it_took_away():
     history.turn(event(17, Data="rewind")).add()
     (action,) = asked(answered(history, around(double)))
     assert action["functionName"] == "double" and action["input"] is not None
+
+
+def test_the_marks_of_what_a_rewind_took_away_take_nothing_more():
+    due = START + timedelta(days=1)
+    history = timers_of([1], old=timedelta()).add(timer_created(0, due))
+    history.turn(event(17, Data="Rewound: TaskFailed"))
+    (timer,) = asked(answered(history, around(two_timers)))
+    assert not timer["isCanceled"]
+
+
+def test_a_rewind_sets_open_timers_anew():
+    due = START + timedelta(days=1)
+    history = timers_of([1], old=timedelta()).add(timer_created(0, due))
+    before, anew = asked(answered(history.turn(event(17, Data="again")), around(two_timers)))
+    assert (before["isCanceled"], anew["isCanceled"]) == (True, False)
+    assert before["fireAt"] == anew["fireAt"]
 
 
 # What does not fit
