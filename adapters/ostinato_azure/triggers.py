@@ -137,10 +137,9 @@ def input_of(event: TriggerEvent) -> Any:
 
     A request's body, as JSON where it is JSON; without one the route's only parameter, or all of
     them. A message's body, likewise. A blob as an object with ``container``, ``name``,
-    ``version``, ``size`` and ``uri``. Of a schedule the time of the tick, ISO 8601, in UTC.
+    ``version``, ``size`` and ``uri``. A tick as an object with ``name``, which is the schedule's,
+    and ``at``, the time when it was due, ISO 8601, in UTC.
     """
-    if isinstance(event, ScheduleTick):
-        return event.at
     if isinstance(event, HttpRequest):
         if event.body:
             return _value(event.body.decode("utf-8", "replace"))

@@ -14,13 +14,15 @@ from azure.storage.queue import QueueServiceClient
 
 import ostinato as ost
 import ostinato_azure
+from orchestrations.nightly_etl import EtlRequest
+from ostinato import codec
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.host_settings import AppSettings, HostJson
 from ostinato.testing.azure.worker_direct import DirectWorker
-from ostinato.triggers import HttpAuth
+from ostinato.triggers import HttpAuth, ScheduleTick
 from ostinato_azure.client import AzureClient
-from ostinato_azure.triggers import LOOK_BACK, ticks
+from ostinato_azure.triggers import LOOK_BACK, input_of, ticks
 from tests.conformance.harness import EPOCH
 
 
@@ -124,3 +126,9 @@ def test_a_schedule_starts_the_ticks_of_the_last_minutes(now: str, found: list[s
     assert [t.at for t in ticks("x", schedule, at - LOOK_BACK, at)] == [
         datetime.fromisoformat(text).replace(tzinfo=UTC) for text in found
     ]
+
+
+def test_a_tick_is_an_input_of_the_pipeline_that_is_scheduled():
+    tick = ScheduleTick(name="nightly_etl", at=EPOCH)
+    given = codec.encode(input_of(tick), "a tick")
+    assert codec.decode(given, EtlRequest, "a tick").at == EPOCH
