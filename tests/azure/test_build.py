@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -376,6 +377,20 @@ def test_the_same_question_is_asked_once(tmp_path: Path):
     assert not anew.is_cached
     assert anew.versions() == ["asked==1.0"]
     assert len(list(cache.iterdir())) == 2
+
+
+def test_of_builds_side_by_side_none_takes_away_what_another_packs(tmp_path: Path):
+    wheels = tmp_path / "wheels"
+    wheel(wheels, "asked")
+    lines = ["--no-index", f"--find-links {wheels}", "asked"]
+
+    def installed(number: int) -> tuple[Path, int]:
+        folder = install(lines, target(), cache=tmp_path / "cache").folder
+        return folder, folder.stat().st_ino
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(installed, range(2)))
+    assert [inode for _, inode in found] == [folder.stat().st_ino for folder, _ in found]
 
 
 def test_what_cannot_be_installed_is_told_with_pips_words(tmp_path: Path):
