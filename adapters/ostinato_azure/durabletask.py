@@ -28,6 +28,7 @@ from ostinato_azure.entries import Entry, Kind
 from ostinato_azure.failures import PROPERTY, ending, failure_from_details
 from ostinato_azure.live import LiveTables, take_turn
 from ostinato_azure.names import CLIENT, GATE
+from ostinato_azure.rewound import rewound
 from ostinato_azure.table import Surroundings, Table
 
 
@@ -38,7 +39,7 @@ def respond(request: str, around: Surroundings, live: LiveTables | None = None) 
         ValueError: The text is no such request.
     """
     asked = _asked(request)
-    answer = take_turn(
+    answer = rewound(asked) or take_turn(
         asked.instanceId,
         list(_history(asked)),
         lambda host: _event(host, asked),
