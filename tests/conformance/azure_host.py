@@ -24,21 +24,6 @@ from .harness import EPOCH
 from .hosts import SETTLES_IN, go_on
 from .model import Case, Now, Open, RaiseEvent, Step
 
-REFUSES = {
-    "failures that were handled stay handled",
-    "of a retried activity only the last attempt is made again",
-}
-"""Cases whose rewind the client refuses: Azure's own would take handled failures out of history."""
-
-DIFFERS = {
-    ("azure", "a start at a later time is pending until then"): "Running",
-    ("azure_grpc", "a start at a later time is pending until then"): "Running",
-    ("azure_grpc", "a terminated child fails its task with the reason"): "the host says no more",
-}
-"""Where Azure cannot say what other hosts say, and what it then says: an instance whose start is
-put off runs as far as Azure knows, and the reason of a terminated child is in no details."""
-
-
 DRAINS = {
     "an activity that was started runs on when its instance ends, and its result is dropped",
     "items of a map that have not started when the instance ends never start",

@@ -201,20 +201,20 @@ class _Worker:
 
     def _run(self, request: pb.ActivityRequest, token: str) -> None:
         task = ScheduleTask(id=request.taskId, name=request.name, input=request.input.value or None)
-        response = pb.ActivityResponse(
-            instanceId=request.orchestrationInstance.instanceId,
-            taskId=request.taskId,
-            completionToken=token,
-        )
+        result, failure = None, None
         try:
             result = activity_work.run(task, self.functions)
         except FunctionFailed as error:
-            failed = activity_work.failed(task, error, EPOCH, grpc=True)
-            response.failureDetails.CopyFrom(failure_message(failed.failure))
-        else:
-            if result is not None:
-                response.result.CopyFrom(string(result))
-        self._stub.CompleteActivityTask(response)
+            failure = activity_work.failed(task, error, EPOCH, grpc=True).failure
+        self._stub.CompleteActivityTask(
+            pb.ActivityResponse(
+                instanceId=request.orchestrationInstance.instanceId,
+                taskId=request.taskId,
+                result=string(result),
+                failureDetails=failure_message(failure),
+                completionToken=token,
+            )
+        )
 
 
 def _no_such_function(instance_id: str, name: str) -> pb.OrchestratorResponse:

@@ -17,6 +17,7 @@ from ostinato.testing.azure.worker_direct import DirectWorker
 
 from .azure_host import AzureHost
 from .azure_zip import Package
+from .backend_host import BackendHost, Front
 from .hosts import EmbeddedHost
 from .world import VARIABLE, Room, World
 
@@ -98,7 +99,23 @@ def azure_grpc(azure_worker: Callable[..., Worker]) -> Iterator[AzureHost]:
     host.close()
 
 
-HOSTS = ("memory", "sqlite", "evicting", "azure", "azure_grpc")
+@pytest.fixture(scope="session")
+def front() -> Iterator[Front]:
+    """The HTTP server of the hosts on Microsoft's backend."""
+    front = Front()
+    yield front
+    front.close()
+
+
+@pytest.fixture
+def backend(front: Front) -> Iterator[BackendHost]:
+    """A function app on Microsoft's in-memory Durable Task backend."""
+    host = BackendHost(front)
+    yield host
+    host.close()
+
+
+HOSTS = ("memory", "sqlite", "evicting", "azure", "azure_grpc", "backend")
 
 
 @pytest.fixture(params=HOSTS)

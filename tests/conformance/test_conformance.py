@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from uuid import uuid4
 
 import msgspec
@@ -11,12 +12,13 @@ import pytest
 
 from ostinato import events as ev
 from ostinato.actions import scheduling_event
-from ostinato.errors import NotRewindableError
 from ostinato.events import Event
 from ostinato.replay import Orchestration
 
-from .azure_host import DIFFERS, DRAINS, REFUSES, AzureHost, drained
+from .azure_host import DRAINS, drained
 from .cases import CASES
+from .conftest import HOSTS
+from .differences import DIFFERS
 from .harness import EPOCH, Play
 from .hosts import EmbeddedHost
 from .model import Case, ConformanceHost, Deploy
@@ -34,17 +36,10 @@ def test_case(
     host.deploy(case.app)
     instance_id = f"case-{uuid4().hex[:12]}"
     play = Play(host, room, instance_id)
-    said = DIFFERS.get((request.node.callspec.params["host"], case.name))
-    if said is not None:
-        with pytest.raises(AssertionError, match=said):
-            play.run(case, EPOCH)
-        return
-    if isinstance(host, AzureHost) and case.name in REFUSES:
-        with pytest.raises(NotRewindableError, match="handled failures"):
-            play.run(case, EPOCH)
-        return
-    on_classic = request.node.callspec.params["host"] == "azure"
-    play.run(drained(case) if on_classic and case.name in DRAINS else case, EPOCH)
+    name = request.node.callspec.params["host"]
+    differs = DIFFERS.get(name, {}).get(case.name)
+    with nullcontext() if differs is None else pytest.raises(differs.error, match=differs.said):
+        play.run(drained(case) if name == "azure" and case.name in DRAINS else case, EPOCH)
     # Azure's histories are not written by the core, and lack its last events.
     if isinstance(host, EmbeddedHost) and not any(isinstance(s, Deploy) for s in case.script):
         check_each_turn_repeats(case, host.client.get_history(instance_id))
@@ -104,3 +99,9 @@ def without_failure(event: Event) -> Event:
 
 def test_no_two_cases_have_the_same_name() -> None:
     assert [name for name, count in Counter(map(by_name, CASES)).items() if count > 1] == []
+
+
+def test_each_difference_is_of_a_host_and_a_case_that_there_are() -> None:
+    assert DIFFERS.keys() <= set(HOSTS)
+    listed = {name for cases in (*DIFFERS.values(), DRAINS) for name in cases}
+    assert listed <= set(map(by_name, CASES))
