@@ -151,7 +151,7 @@ def test_an_attempt_that_runs_out_of_the_calls_time_fails() -> None:
     done = threading.Event()
     try:
         with pytest.raises(ActivityFailedError, match="Timeout"):
-            perform(defined(done.wait), asked("null", timeout=0.01), LIMIT)
+            perform(defined(lambda: done.wait(10)), asked("null", timeout=0.01), LIMIT)
     finally:
         done.set()
 
