@@ -57,8 +57,8 @@ def encoded(value: object) -> StringValue:
 class History:
     """A history as the host has it, written event by event; its last turn is the new one."""
 
-    def __init__(self, name: str, input: object = None) -> None:
-        self.now = START
+    def __init__(self, name: str, input: object = None, *, at: datetime = START) -> None:
+        self.now = at
         self._turns: list[list[pb.HistoryEvent]] = []
         instance = pb.OrchestrationInstance(instanceId="inst", executionId=text("exec"))
         started = pb.ExecutionStartedEvent(
@@ -442,6 +442,26 @@ def test_a_host_may_tell_the_execution_in_the_request_alone():
     (action,) = pb.OrchestratorResponse.FromString(b64decode(answer)).actions
     call = json.loads(json.loads(action.scheduleTask.input.value))["call"]
     assert (call["instance_id"], call["execution_id"]) == ("inst", "from the request")
+
+
+def test_an_execution_that_the_host_gave_no_id_has_one_of_its_own_for_good():
+    def identified(ctx: ost.OrchestrationContext):
+        ctx.set_custom_status(str(ctx.new_uuid()))
+        for _ in range(2):
+            yield ctx.call_activity("double", 1)
+
+    def uuid(history: History) -> str:
+        request = history.request()
+        for event in (*request.pastEvents, *request.newEvents):
+            if event.HasField("executionStarted"):
+                event.executionStarted.orchestrationInstance.ClearField("executionId")
+        answer = respond(b64encode(request.SerializeToString()).decode(), around(identified))
+        return pb.OrchestratorResponse.FromString(b64decode(answer)).customStatus.value
+
+    history, later = History("identified"), History("identified", at=START + timedelta(seconds=1))
+    begun = uuid(history)
+    history.add(scheduled(0, "double")).turn(completed(0, 2), after=timedelta(days=1))
+    assert begun == uuid(history) != uuid(later)
 
 
 @pytest.mark.parametrize("request_text", ["?", "AAA", "AAAA", b64encode(b"\x0a\xff").decode()])
