@@ -213,9 +213,9 @@ class Stand:
         return self.client.purge_many(ost.Query(status="Completed"))
 
     def due(self, at: datetime, schedule: ost.Schedule) -> list[str]:
-        """The ticks that a run of the timer starts, which are forgotten again."""
+        """The ticks for which a run of the timer starts something, which is forgotten again."""
         start_due("take", schedule, at, self.binding, self.app)
-        found = sorted(self.instances())
+        found = sorted(tick["at"] for tick in self.instances())
         self.purge()
         return found
 
