@@ -17,6 +17,7 @@ from azure.mgmt.web import models as web_models
 
 import ostinato as ost
 from ostinato_azure import records
+from ostinato_azure.claims import app_claims
 from ostinato_azure.packaging import arm
 from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.events import BlobFunction, blob_functions, events_template
@@ -228,6 +229,17 @@ def test_the_settings_of_the_template_and_those_given_are_all_there():
     account = only(found, "Microsoft.Storage/storageAccounts")
     assert settings["WEBHOOK_KEY"] == "s3cret"
     assert settings["AzureWebJobsStorage__accountName"] == account["name"]
+
+
+def test_large_payloads_are_claimed_in_a_container_of_the_account_unless_told_otherwise():
+    found = resources(shop())
+    settings = only(found, "Microsoft.Web/sites/config")["properties"]
+    claims = app_claims(settings | {"AzureWebJobsStorage": "https://a.blob.core.windows.net"})
+    assert claims is not None and claims.threshold == 256 * 1024
+    container = settings["OSTINATO_CLAIM_CONTAINER"]
+    assert any(r["name"].endswith(f"/default/{container}") for r in found.values())
+    off = resources(shop(), appSettings={"OSTINATO_CLAIM_CONTAINER": ""})
+    assert app_claims(only(off, "Microsoft.Web/sites/config")["properties"]) is None
 
 
 def test_queues_and_containers_of_the_triggers_are_made_once_each():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ostinato_azure.claims import CONTAINER_VARIABLE, THRESHOLD_VARIABLE
 from ostinato_azure.packaging import storage, telemetry
 from ostinato_azure.packaging.arm import Json, parameter, resource_id
 
@@ -10,6 +11,10 @@ PLAN = "Microsoft.Web/serverfarms"
 SITE = "Microsoft.Web/sites"
 SETTINGS = f"{SITE}/config"
 PUBLISHING = f"{SITE}/basicPublishingCredentialsPolicies"
+
+CLAIMED_FROM = 256 * 1024
+"""Bytes beyond which payloads are claimed: each turn brings all that the history holds, and who
+looks at instances from outside sees what is smaller without access to storage."""
 
 NAME = parameter("name")
 PLAN_ID = resource_id(PLAN, NAME)
@@ -76,6 +81,8 @@ def _settings() -> Json:
         "createObject("
         f"'AzureWebJobsStorage__accountName', {storage.ACCOUNT_NAME}, "
         "'AzureWebJobsStorage__credential', 'managedidentity', "
+        f"'{CONTAINER_VARIABLE}', '{storage.CLAIM_CONTAINER}', "
+        f"'{THRESHOLD_VARIABLE}', '{CLAIMED_FROM}', "
         f"'APPLICATIONINSIGHTS_CONNECTION_STRING', {insights}.ConnectionString, "
         "'APPLICATIONINSIGHTS_AUTHENTICATION_STRING', 'Authorization=AAD', "
         # Threads for as many activities and orchestrators as host.json allows at a time.

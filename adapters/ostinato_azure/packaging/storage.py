@@ -17,7 +17,8 @@ ACCOUNT_NAME = variable("storageName")
 ACCOUNT_ID = resource_id(ACCOUNT, ACCOUNT_NAME)
 
 PACKAGE_CONTAINER = "app-package"
-_OURS = (PACKAGE_CONTAINER, records.CONTAINER)
+CLAIM_CONTAINER = "ostinato-claims"
+_OURS = (PACKAGE_CONTAINER, records.CONTAINER, CLAIM_CONTAINER)
 
 RECORD_DAYS = "triggerRecordDays"
 """The parameter that says how long the events that started instances are remembered."""
