@@ -4,8 +4,8 @@ import json
 
 import azure.durable_functions as df
 import azure.functions as func
-
 import ours
+
 import ostinato_azure
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
