@@ -80,7 +80,7 @@ class Host:
                 name = {Kind.CLIENT: CLIENT, Kind.GATE: GATE}.get(entry.kind, entry.name)
                 self.history.append(ev.TaskScheduled(at=self.now, task_id=host_id, name=name))
             case Kind.TIMER | Kind.MARKER:
-                assert entry.due is not None and self.table is not None
+                assert entry.due is not None
                 due = entry.due if entry.kind is Kind.MARKER else self.table.fires_at(entry.due)
                 self.history.append(ev.TimerCreated(at=self.now, task_id=host_id, due=due))
             case Kind.CHILD:
@@ -117,7 +117,6 @@ class Host:
     @property
     def outcome(self) -> Outcome | None:
         """How it ended."""
-        assert self.table is not None
         return self.table.outcome
 
 
@@ -248,7 +247,7 @@ def test_open_children_of_an_ended_instance_are_terminated_by_the_client() -> No
     host.begin()
     entries = host.turn(host.raised("end"))
     assert [operation(e) for e in entries] == [TerminateTree("e:0", "parent ended")]
-    assert host.table is not None and host.table.is_draining
+    assert host.table.is_draining
     host.turn(host.done(1))
     assert not host.table.is_draining
 
@@ -310,7 +309,6 @@ def test_the_next_generation_is_given_events_ids_status_and_tags() -> None:
     first, second = (f'{{"$ostinato":1,"data":{n},"event_id":"{n}"}}' for n in (1, 2))
     host.turn(host.raised("e", first), host.raised("e", second))
     assert isinstance(host.outcome, ContinuedAsNew)
-    assert host.table is not None
     carried = envelope.read(host.table.continuation(host.outcome))
     assert carried.text == "2" and carried.tags == {"team": "blue"}
     assert [(e.name, e.event_id) for e in carried.events] == [("e", "2")]
@@ -335,5 +333,4 @@ def test_a_rewind_sets_the_timers_anew_that_the_end_cancelled() -> None:
     (timer,) = host.begin()
     entries = host.turn(ev.ExecutionRewound(at=host.now))
     assert [(e.kind, e.due) for e in entries] == [(Kind.TIMER, timer.due)]
-    assert host.table is not None
     assert [e.replaced for e in host.table.known] == [True]

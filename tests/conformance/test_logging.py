@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .cases_orchestrators import app, logs
+from .app import app
+from .cases_orchestrators import logs
 from .model import ConformanceHost
 from .world import PATIENCE
 
