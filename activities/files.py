@@ -1,4 +1,4 @@
-"""Files of a folder: list them, measure one, write the report about all."""
+"""Files of a folder, and objects that arrived: list, measure one, write the report about all."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from pathlib import Path
 import msgspec
 
 import ostinato as ost
+from activities.objects import Opened, objects
 
 app = ost.App("files")
-
-CHUNK = 1 << 20
-"""Bytes read at a time, so that a file of any size needs little memory."""
 
 TYPES = {
     ".c": "C", ".h": "C", ".cfg": "configuration", ".css": "CSS", ".csv": "CSV",
@@ -53,8 +51,22 @@ class FileJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectJob:
+    """One object to measure."""
+
+    uri: str
+    """Of a blob in Azure Storage, or ``file://``."""
+    name: str
+    """Its path within its container; tells the type."""
+    version: str | None = None
+    """As the event of its arrival tells it: no other version of a blob is measured."""
+    flakiness: float = 0.0
+    """As for a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileFacts:
-    """What was found in a file."""
+    """What was found in a file or object."""
 
     type: str
     bytes: int = 0
@@ -65,7 +77,7 @@ class FileFacts:
     undecodable: bool = False
     """Some bytes were not UTF-8; each counted as a character."""
     skipped: str | None = None
-    """Why the file could not be read at all."""
+    """Why it could not be read at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +92,10 @@ class TypeTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All about a folder."""
+    """All about a folder, or an object that arrived."""
 
     folder: str
+    """The folder's path, or the URI of the object's container."""
     files: int
     bytes: int
     lines: int
@@ -103,6 +116,7 @@ class ReportFile:
     """A report and where it goes."""
 
     path: str
+    """Or the URI of a blob in Azure Storage, or ``file://``."""
     report: Report
 
 
@@ -137,23 +151,41 @@ def _walk(root: Path, listing: Listing) -> Iterator[str]:
 
 # A file that fails keeps failing for a moment: wait a little longer each time, and
 # differently for each file, so that they do not all come back at once.
-@app.activity(
-    retry=ost.RetryPolicy(
-        max_attempts=5, first_delay=0.1, backoff=2, max_delay=5, jitter=0.5, retry_on=OSError
-    )
+RETRY = ost.RetryPolicy(
+    max_attempts=5, first_delay=0.1, backoff=2, max_delay=5, jitter=0.5, retry_on=OSError
 )
+
+
+@app.activity(retry=RETRY)
 def ingest_file(job: FileJob, context: ost.ActivityContext) -> FileFacts:
     """Measure one file; what cannot be opened is reported as skipped.
 
     Raises:
         OSError: Reading failed, in truth or on purpose (see `FileJob`).
     """
-    kind = TYPES.get(Path(job.path).suffix.lower(), "other")
-    if _unlucky(job.path, context.attempt, job.flakiness):
-        raise OSError(EIO, "the disk was busy (on purpose)", job.path)
+    where = str(Path(job.folder, job.path))
+    return _ingest(ObjectJob(uri=where, name=job.path, flakiness=job.flakiness), context)
+
+
+@app.activity(retry=RETRY)
+def ingest_object(job: ObjectJob, context: ost.ActivityContext) -> FileFacts:
+    """Measure one object; what was deleted or written again since is reported as skipped.
+
+    Raises:
+        OSError: Reading failed, in truth or on purpose, or access to its storage was refused.
+        ValueError: Nothing reads such a URI.
+    """
+    return _ingest(job, context)
+
+
+def _ingest(job: ObjectJob, context: ost.ActivityContext) -> FileFacts:
+    kind = TYPES.get(Path(job.name).suffix.lower(), "other")
+    if _unlucky(job.name, context.attempt, job.flakiness):
+        raise OSError(EIO, "the disk was busy (on purpose)", job.name)
     began = time.perf_counter()
     try:
-        facts = _measure(Path(job.folder, job.path), kind, context)
+        with objects(job.uri).opened(job.uri, job.version) as opened:
+            facts = _measure(opened, kind, context)
     except (FileNotFoundError, PermissionError) as error:
         facts = FileFacts(type=kind, skipped=error.strerror or type(error).__name__)
     seconds = round(time.perf_counter() - began, 6)
@@ -166,23 +198,22 @@ def _unlucky(path: str, attempt: int, flakiness: float) -> bool:
     return int.from_bytes(digest[:4]) < flakiness * 2**32
 
 
-def _measure(path: Path, kind: str, context: ost.ActivityContext) -> FileFacts:
+def _measure(opened: Opened, kind: str, context: ost.ActivityContext) -> FileFacts:
     size = lines = words = 0
     undecodable = in_word = in_line = False
     decode = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape").decode
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            context.raise_if_cancelled()
-            if not size and b"\0" in chunk[:8192]:
-                return FileFacts(type="binary", bytes=path.stat().st_size)
-            size += len(chunk)
-            lines += chunk.count(b"\n")
-            in_line = not chunk.endswith(b"\n")
-            text = decode(chunk)
-            words += len(text.split()) - (in_word and not text[:1].isspace())
-            in_word = not text[-1:].isspace()
-            undecodable = undecodable or not _is_unicode(text)
-        undecodable = undecodable or bool(decode(b"", True))
+    for chunk in opened.chunks:
+        context.raise_if_cancelled()
+        if not size and b"\0" in chunk[:8192]:
+            return FileFacts(type="binary", bytes=opened.size)
+        size += len(chunk)
+        lines += chunk.count(b"\n")
+        in_line = not chunk.endswith(b"\n")
+        text = decode(chunk)
+        words += len(text.split()) - (in_word and not text[:1].isspace())
+        in_word = not text[-1:].isspace()
+        undecodable = undecodable or not _is_unicode(text)
+    undecodable = undecodable or bool(decode(b"", True))
     return FileFacts(
         type=kind, bytes=size, lines=lines + in_line, words=words, undecodable=undecodable
     )
@@ -198,10 +229,17 @@ def _is_unicode(text: str) -> bool:
 
 @app.activity(retry=ost.RetryPolicy(max_attempts=3, first_delay=0.5))
 def write_report(request: ReportFile) -> str:
-    """Write the report as JSON and return its path; doing it twice is doing it once."""
-    path = Path(request.path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(request.report)) + b"\n")
-    unfinished.replace(path)
-    return str(path)
+    """Write the report as JSON and return where; doing it twice is doing it once.
+
+    Raises:
+        OSError: It cannot be written there.
+    """
+    content = msgspec.json.format(msgspec.json.encode(request.report)) + b"\n"
+    try:
+        objects(request.path).write(request.path, content)
+    except OSError as error:
+        raise OSError(
+            f"the report cannot be written to {request.path} ({error.strerror or error}); name "
+            "another place, a path or a blob's URI, in the request's field `report`"
+        ) from error
+    return request.path

@@ -1,20 +1,23 @@
-"""Ingest a folder: list its files, measure each, report."""
+"""Ingest a folder, or a blob that arrived: list the files, measure each, report."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 import ostinato as ost
 from activities.files import (
     FileFacts,
     FileJob,
     Listing,
+    ObjectJob,
     Report,
     ReportFile,
     TypeTotals,
     ingest_file,
+    ingest_object,
     list_files,
     write_report,
 )
@@ -24,12 +27,12 @@ app = ost.App("ingest")
 
 
 LANDING = "incoming"
-"""The container that blobs arrive in, and the folder that has them where the app runs."""
+"""The container that blobs arrive in, and the folder that is ingested by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestRequest:
-    """What to ingest, and how. A blob that arrived is one, too, for all of its container."""
+    """What to ingest, and how: a folder, or an object; the event of a blob asks for the blob."""
 
     folder: str = LANDING
     pattern: str = "*"
@@ -37,7 +40,20 @@ class IngestRequest:
     flakiness: float = 0.0
     """The share of attempts that fail on purpose, to see retries at work."""
     report: str | None = None
-    """Where the report is written; by default ``reports/INSTANCE.json``."""
+    """Where the report is written, a path or a URI; by default ``reports/INSTANCE.json``, beside
+    the container of an object."""
+    uri: str | None = None
+    """The object to ingest instead of a folder: a blob in Azure Storage, or ``file://``."""
+    name: str | None = None
+    """The object's path within its container."""
+    version: str | None = None
+    """The object's version: where a blob has another by now, it is reported as skipped."""
+
+    def __post_init__(self) -> None:
+        if self.name is not None and not unquote(self.uri or "").endswith(f"/{self.name}"):
+            raise ValueError(f"the object {self.name!r} needs a `uri` that ends with its name")
+        if self.uri is not None and self.name is None:
+            raise ValueError("the object of a `uri` needs a `name`, its path in its container")
 
 
 @app.orchestration(
@@ -50,15 +66,28 @@ class IngestRequest:
 )
 def ingest(ctx: ost.OrchestrationContext, request: IngestRequest) -> Generator[Any, Any, Report]:
     """List the folder's files, measure each, write a report and return it."""
-    paths = yield from ctx.call_activity(
-        list_files, Listing(folder=request.folder, pattern=request.pattern)
-    )
-    jobs = [
-        FileJob(folder=request.folder, path=path, flakiness=request.flakiness) for path in paths
-    ]
-    facts = yield from ctx.map(ingest_file, jobs, max_concurrency=request.max_concurrency)
-    report = summarise(request.folder, paths, facts)
-    path = request.report or f"reports/{ctx.instance_id.replace(':', '_')}.json"
+    place = f"reports/{ctx.instance_id.replace(':', '_')}.json"
+    if request.uri is not None and request.name is not None:
+        job = ObjectJob(
+            uri=request.uri,
+            name=request.name,
+            version=request.version,
+            flakiness=request.flakiness,
+        )
+        fact = yield from ctx.call_activity(ingest_object, job)
+        container = unquote(request.uri).removesuffix(f"/{request.name}")
+        report = summarise(container, [request.name], [fact])
+        place = f"{quote(container.rpartition('/')[0], safe=':/')}/{place}"
+    else:
+        paths = yield from ctx.call_activity(
+            list_files, Listing(folder=request.folder, pattern=request.pattern)
+        )
+        jobs = [
+            FileJob(folder=request.folder, path=path, flakiness=request.flakiness) for path in paths
+        ]
+        facts = yield from ctx.map(ingest_file, jobs, max_concurrency=request.max_concurrency)
+        report = summarise(request.folder, paths, facts)
+    path = request.report or place
     yield from ctx.call_activity(write_report, ReportFile(path=path, report=report))
     return report
 

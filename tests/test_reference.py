@@ -16,10 +16,19 @@ from typing import Any
 import pytest
 
 import ostinato as ost
-from activities.files import FileJob, Listing, ingest_file, list_files
+from activities.files import (
+    FileJob,
+    Listing,
+    Report,
+    ReportFile,
+    ingest_file,
+    list_files,
+    write_report,
+)
 from activities.sales import SourceFile, clean_source
 from orchestrations import app
 from ostinato.activities import ActivityCall, CancelToken
+from ostinato.errors import CodecError
 
 DATA = Path(__file__).parent / "data" / "sales"
 
@@ -112,6 +121,48 @@ def test_a_folder_that_is_not_there_fails_the_ingest(host: ost.local.LocalHost, 
 def test_an_empty_folder_gives_an_empty_report(host: ost.local.LocalHost, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     assert ingest(host, tmp_path / "empty").output["files"] == 0
+
+
+def test_an_object_is_ingested_as_the_file_that_it_is(host: ost.local.LocalHost, folder: Path):
+    (folder.parent / "files" / "b" / "a b.txt").write_text("one two\n")
+    (of_all,) = ingest(host, folder, pattern="a b.txt").output["by_type"].values()
+    uri = (folder / "b" / "a b.txt").as_uri()
+    status = finish(host, "ingest", {"uri": uri, "name": "b/a b.txt", "version": "8-1700000000"})
+    assert status.output["by_type"] == {"text": of_all}
+    assert status.output["folder"] == folder.as_uri()
+    report = folder.parent / "reports" / f"{status.instance_id}.json"
+    assert json.loads(report.read_text()) == status.output
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        ({"uri": "file:///incoming/a.txt"}, "needs a `name`"),
+        ({"name": "a.txt"}, "needs a `uri` that ends with its name"),
+        ({"uri": "file:///incoming/a.txt", "name": "b.txt"}, "needs a `uri` that ends"),
+    ],
+)
+def test_an_object_that_nobody_can_find_is_refused_at_the_start(
+    host: ost.local.LocalHost, request_: dict[str, Any], told: str
+):
+    with pytest.raises(CodecError, match=told):
+        host.client.start("ingest", request_)
+
+
+def test_an_object_of_another_scheme_fails_the_ingest_at_once(host: ost.local.LocalHost):
+    failure = finish(host, "ingest", {"uri": "s3://incoming/a.txt", "name": "a.txt"}).failure
+    assert failure is not None and failure.cause is not None
+    assert (failure.type, failure.cause.attempt) == ("ValueError", 1)
+    assert "nothing reads or writes s3://" in failure.message
+
+
+def test_a_report_that_cannot_be_written_names_the_field_to_change(folder: Path):
+    report = Report(
+        folder="x", files=0, bytes=0, lines=0, words=0, retried=0, undecodable=0, by_type={}
+    )
+    path = str(folder / "a.py" / "report.json")
+    with pytest.raises(OSError, match=r"a\.py.*report\.json \(.*exists\).*field `report`"):
+        write_report(ReportFile(path=path, report=report))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs links and names of any bytes")

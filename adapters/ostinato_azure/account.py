@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
@@ -29,12 +29,13 @@ def app_storage(settings: Mapping[str, str]) -> str | None:
     )
 
 
-def blob_service(storage: str) -> BlobServiceClient:
+def blob_service(storage: str, **options: Any) -> BlobServiceClient:
     """Return the blobs of an account.
 
     Args:
         storage: A connection string; or the URL of the account's blobs, to be used with the
             identity that `azure.identity.DefaultAzureCredential` finds.
+        options: Further ones of `BlobServiceClient`, such as the sizes that are read at a time.
 
     Raises:
         ValueError: It is neither.
@@ -44,9 +45,9 @@ def blob_service(storage: str) -> BlobServiceClient:
     if storage.startswith(("https://", "http://")):
         from azure.identity import DefaultAzureCredential
 
-        return BlobServiceClient(storage, credential=DefaultAzureCredential())
+        return BlobServiceClient(storage, credential=DefaultAzureCredential(), **options)
     try:
-        return BlobServiceClient.from_connection_string(storage)
+        return BlobServiceClient.from_connection_string(storage, **options)
     except ValueError:  # the message may hold the string, which has the account's key
         raise ValueError(
             "storage is a connection string or the URL of an account's blobs, like "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory, worker_python: Path) -> Path:
-    """The repository's own function app, built and unpacked, with files where blobs arrive."""
+    """The repository's own function app, built and unpacked, with a folder to ingest."""
     folder = tmp_path_factory.mktemp("package")
     command = [sys.executable, "-m", "ostinato.cli", "build", "azure", "-o", str(folder / "a.zip")]
     built = subprocess.run(
@@ -82,6 +83,7 @@ def running(package: Path, worker_python: Path, storage: str) -> Iterator[Runnin
         client.close()
         queues.delete_queue("ingest")
         blobs.delete_container("incoming")
+        blobs.delete_container("reports")
     worker.close()
 
 
@@ -114,7 +116,7 @@ def test_every_function_is_listed(running: Running):
     answer = httpx.get(f"{running.host.url}/admin/functions")
     listed = {function["name"]: function["config"]["bindings"] for function in answer.json()}
     assert listed.keys() == {
-        *("ingest", "list_files", "ingest_file", "write_report"),
+        *("ingest", "list_files", "ingest_file", "ingest_object", "write_report"),
         *("ingest_http", "ingest_queue", "ingest_blob"),
         *("nightly_etl", "stage_source", "fetch_source", "clean_source", "load_day"),
         *("nightly_etl_schedule", "ostinato_http", "ostinato-gate", "ostinato-client"),
@@ -136,10 +138,17 @@ def test_a_message_is_ingested(running: Running):
     assert_ingested(the_new(running, before))
 
 
-def test_a_blob_that_arrives_has_its_folder_ingested(running: Running):
+def test_a_blob_that_arrives_is_ingested_and_reported_on_in_its_storage(running: Running):
     before = running.ended()
-    running.blobs.get_blob_client("incoming", "b.csv").upload_blob(b"1,2\n3,4\n")
-    assert_ingested(the_new(running, before))
+    content = "grün,1\nblau,2\nrot 3".encode()
+    running.blobs.get_blob_client("incoming", "2026/a b.csv").upload_blob(content)
+    status = the_new(running, before)
+    assert (status.name, status.runtime_status) == ("ingest", RuntimeStatus.COMPLETED)
+    report = running.blobs.get_blob_client("reports", f"{status.instance_id}.json")
+    output = json.loads(report.download_blob().readall())
+    assert output == status.output
+    assert output["by_type"] == {"CSV": {"files": 1, "bytes": len(content), "lines": 3, "words": 4}}
+    assert (output["skipped"], output["slowest"][0][0]) == ({}, "2026/a b.csv")
 
 
 def test_an_instance_outlives_its_worker(running: Running, tmp_path: Path):
