@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 import msgspec
@@ -108,8 +109,13 @@ class _History:
     def __len__(self) -> int:
         return len(self._events)
 
-    def __getitem__(self, index: int) -> _HostEvent:
-        return _read_event(self._events[index])
+    def event(self, position: int) -> Event | None:
+        """See `HostHistory.event`."""
+        return _event(_read_event(self._events[position]))
+
+    def mark(self, position: int) -> object:
+        """See `HostHistory.mark`; whether the event was played is no part of it."""
+        return sha256(msgspec.json.encode(_read_event(self._events[position]))).digest()
 
 
 def respond(request: str, around: Surroundings, live: LiveTables | None = None) -> str:
@@ -123,10 +129,10 @@ def respond(request: str, around: Surroundings, live: LiveTables | None = None) 
     return take_turn(
         asked.instance_id,
         _History(asked.history),
-        _event,
         _with_timers(around, asked),
         live,
         lambda table: _answer(table, asked),
+        size=len(request),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, assert_never
 
 import durabletask.internal.orchestrator_service_pb2 as pb
@@ -41,11 +42,11 @@ def respond(request: str, around: Surroundings, live: LiveTables | None = None) 
     asked = _asked(request)
     answer = rewound(asked) or take_turn(
         asked.instanceId,
-        list(_history(asked)),
-        lambda host: _event(host, asked),
+        _History(asked),
         around,
         live,
         lambda table: _answer(table, asked),
+        size=len(request),
     )
     return b64encode(answer.SerializeToString()).decode()
 
@@ -74,6 +75,25 @@ def _asked(request: str) -> pb.OrchestratorRequest:
 def _history(asked: pb.OrchestratorRequest) -> Iterator[Any]:
     yield from asked.pastEvents
     yield from asked.newEvents
+
+
+class _History:
+    """The history of a request."""
+
+    def __init__(self, asked: pb.OrchestratorRequest) -> None:
+        self._asked = asked
+        self._events = list(_history(asked))
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def event(self, position: int) -> Event | None:
+        """See `HostHistory.event`."""
+        return _event(self._events[position], self._asked)
+
+    def mark(self, position: int) -> object:
+        """See `HostHistory.mark`; a message itself would hold the whole request in memory."""
+        return sha256(self._events[position].SerializeToString(deterministic=True)).digest()
 
 
 def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ostinato import events as ev
 from ostinato.events import Event
@@ -20,35 +20,50 @@ from ostinato_azure.table import Surroundings, Table
 
 Answer = TypeVar("Answer")
 
-MOST_IDS = 50_000
-"""Task ids of all that is kept: some 50 MB."""
+MOST_BYTES = 64 * 1024 * 1024
+"""What all that is kept may take, by estimate."""
+
+_BYTES = 8 * 1024
+_BYTES_PER_ID = 1024
+"""What a table takes at least, and for each task id."""
 
 
 class HostHistory(Protocol):
-    """The host's events, oldest first, as values that can be compared."""
+    """The host's events of one execution, oldest first."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> Any: ...
+
+    def event(self, position: int) -> Event | None:
+        """An event as the core's, with the host's task ids; None for one that it has not."""
+        ...
+
+    def mark(self, position: int) -> object:
+        """Something small that is equal for the same event alone."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """A table that has taken up a history.
 
     Attributes:
         table: It.
         length: How many of the host's events it has taken up.
-        known_by: Those by which the history is known again, by position.
+        started: Where ExecutionStarted is among them.
+        known_by: Marks by which the history is known again, by position.
+        bytes: What it takes, by estimate.
     """
 
     table: Table
     length: int
-    known_by: Mapping[int, Any]
+    started: int
+    known_by: Mapping[int, object]
+    bytes: int
 
     def begins(self, history: HostHistory) -> bool:
         """Whether a history begins with the one that was taken up, and has more."""
         return len(history) > self.length and all(
-            history[position] == event for position, event in self.known_by.items()
+            history.mark(position) == mark for position, mark in self.known_by.items()
         )
 
 
@@ -58,58 +73,63 @@ class LiveTables:
     Each is in one caller's hands at a time: taken out for a turn, and kept again after it.
 
     Args:
-        most_ids: Most task ids of all that is kept; 0 keeps nothing.
+        most_bytes: What all that is kept may take, by estimate; 0 keeps nothing.
     """
 
-    def __init__(self, most_ids: int = MOST_IDS) -> None:
-        self._most_ids = most_ids
-        self._ids = 0
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._lock = Lock()
 
     def take(self, instance_id: str) -> Kept | None:
         """Take out what is kept of an instance."""
         with self._lock:
-            kept = self._kept.pop(instance_id, None)
-            if kept is not None:
-                self._ids -= kept.table.weight
-        return kept
+            return self._take(instance_id)
 
     def keep(self, instance_id: str, kept: Kept) -> None:
         """Keep what an instance's turn left; what was used longest ago gives way."""
-        dropped = [before] if (before := self.take(instance_id)) is not None else []
         with self._lock:
+            before = self._take(instance_id)
+            dropped = [] if before is None else [before]
             self._kept[instance_id] = kept
-            self._ids += kept.table.weight
-            while self._ids > self._most_ids:
+            self._bytes += kept.bytes
+            while self._bytes > self._most_bytes:
                 _, oldest = self._kept.popitem(last=False)
-                self._ids -= oldest.table.weight
+                self._bytes -= oldest.bytes
                 dropped.append(oldest)
         for one in dropped:
             one.table.close()
+
+    def _take(self, instance_id: str) -> Kept | None:
+        kept = self._kept.pop(instance_id, None)
+        if kept is not None:
+            self._bytes -= kept.bytes
+        return kept
 
 
 def take_turn(
     instance_id: str,
     history: HostHistory,
-    translate: Callable[[Any], Event | None],
     around: Surroundings,
     live: LiveTables | None,
     answer: Callable[[Table], Answer],
+    *,
+    size: int,
 ) -> Answer:
     """Have a table take up a history of the host's, and return what is answered from it.
 
     Args:
         instance_id: Whose history it is.
-        history: The host's events, oldest first.
-        translate: Gives an event as the core's, with the host's task ids; None for none.
+        history: The host's events.
         around: The function app.
         live: Where tables are kept between turns, if anywhere.
         answer: Writes the answer.
+        size: Bytes of the request, whose payloads the orchestrator may hold.
     """
-    kept = None if live is None else _continued(live.take(instance_id), history, translate)
+    kept = None if live is None else _continued(live.take(instance_id), history, size)
     if kept is None:
-        kept = _run(history, translate, around)
+        kept = _run(history, around, size)
     try:
         answered = answer(kept.table)
     except BaseException:
@@ -122,33 +142,35 @@ def take_turn(
     return answered
 
 
-def _continued(
-    kept: Kept | None, history: HostHistory, translate: Callable[[Any], Event | None]
-) -> Kept | None:
+def _continued(kept: Kept | None, history: HostHistory, size: int) -> Kept | None:
     if kept is None:
         return None
     if kept.begins(history):
-        added = [translate(history[n]) for n in range(kept.length, len(history))]
+        added = [history.event(n) for n in range(kept.length, len(history))]
         if kept.table.go_on([event for event in added if event is not None]):
             turn = kept.length + _last(ev.OrchestratorStarted, added)
-            return Kept(kept.table, len(history), _known_by(history, min(kept.known_by), turn))
+            return _kept(kept.table, history, kept.started, turn, size)
     kept.table.close()
     return None
 
 
-def _run(
-    history: HostHistory, translate: Callable[[Any], Event | None], around: Surroundings
-) -> Kept:
-    events = [translate(history[n]) for n in range(len(history))]
+def _run(history: HostHistory, around: Surroundings, size: int) -> Kept:
+    events = [history.event(n) for n in range(len(history))]
     table = Table(around)
     table.run([event for event in events if event is not None])
     started, turn = _last(ev.ExecutionStarted, events), _last(ev.OrchestratorStarted, events)
-    return Kept(table, len(history), _known_by(history, started, turn))
+    return _kept(table, history, started, turn, size)
 
 
 def _last(kind: type[Event], events: Sequence[Event | None]) -> int:
     return max((n for n, event in enumerate(events) if isinstance(event, kind)), default=0)
 
 
-def _known_by(history: HostHistory, started: int, turn: int) -> dict[int, Any]:
-    return {n: history[n] for n in (started, *range(turn, len(history)))}
+def _kept(table: Table, history: HostHistory, started: int, turn: int, size: int) -> Kept:
+    return Kept(
+        table=table,
+        length=len(history),
+        started=started,
+        known_by={n: history.mark(n) for n in (started, *range(turn, len(history)))},
+        bytes=_BYTES + _BYTES_PER_ID * table.weight + size,
+    )

@@ -176,8 +176,11 @@ def test_another_execution_of_the_instance_is_replayed() -> None:
     second.history[1]["OrchestrationInstance"]["ExecutionId"] = "another"
     second.record(second.answer())
     second.completed(0, 0)
-    second.answer()
+    second.record(second.answer())
     assert began == ["i", "i"]
+    first.completed(0, 0)
+    first.record(first.answer())
+    assert began == ["i", "i", "i"]
 
 
 def test_a_marker_that_was_answered_but_not_recorded_is_decided_anew() -> None:
@@ -204,7 +207,7 @@ def test_what_has_ended_is_not_kept() -> None:
 
 
 def test_what_was_used_longest_ago_gives_way() -> None:
-    live = LiveTables(most_ids=2)
+    live = LiveTables(most_bytes=25_000)
     for name in ("a", "b", "c"):
         instance = Instance("count", 1, live=live)
         instance.id = name
@@ -212,7 +215,28 @@ def test_what_was_used_longest_ago_gives_way() -> None:
     assert [name for name in ("a", "b", "c") if live.take(name) is not None] == ["b", "c"]
 
 
-def test_with_no_room_nothing_is_kept() -> None:
-    instance = Instance("count", 1, live=LiveTables(most_ids=0))
+@pytest.mark.parametrize("name", ["count", "careful"])
+def test_with_no_room_nothing_is_kept_not_even_what_waits_for_events_alone(name: str) -> None:
+    instance = Instance(name, 1, live=LiveTables(most_bytes=0))
     instance.answer()
     assert instance.live.take("i") is None
+
+
+def test_what_an_instance_was_given_counts() -> None:
+    live = LiveTables(most_bytes=100_000)
+    Instance("careful", "x" * 100_000, live=live).answer()
+    assert live.take("i") is None
+
+
+def test_two_turns_of_one_instance_at_once_leave_one_table_and_its_room() -> None:
+    live = LiveTables(most_bytes=25_000)
+    for _ in range(10):
+        instance = Instance("count", 1)
+        instance.answer()
+        kept = instance.live.take("i")
+        assert kept is not None
+        live.keep("i", kept)
+    assert live.take("i") is not None
+    other = Instance("count", 1, live=live)
+    other.answer()
+    assert live.take("i") is not None
