@@ -40,7 +40,7 @@ from ostinato_azure.failures import (
 )
 from ostinato_azure.live import LiveTables, take_turn
 from ostinato_azure.names import CLIENT, GATE
-from ostinato_azure.table import Surroundings, Table
+from ostinato_azure.table import Surroundings, Table, is_rewound_mark
 
 DETAILS_SINCE = 3
 """``upperSchemaVersionNew`` from which on an answer may hold ``failureDetails``."""
@@ -196,7 +196,7 @@ def _event(host: _HostEvent) -> Event | None:
             return ev.TimerFired(at=at, task_id=host.timer_id, due=_time(host.fire_at))
         case 15:
             return ev.EventRaised(at=at, name=host.name, data=host.input or "null")
-        case 17 if not (host.data or "").startswith("Rewound:"):  # marks of what is gone
+        case 17 if not is_rewound_mark(host.data):
             return ev.ExecutionRewound(at=at)
         case 19:
             return ev.ExecutionSuspended(at=at, reason=host.reason or host.input or "")
@@ -268,8 +268,9 @@ def _answer(table: Table, asked: _Request) -> str:
     if table.custom_status is not None:
         answer["customStatus"] = msgspec.Raw(table.custom_status.encode())
     match outcome:
-        case Completed():
-            answer["output"] = msgspec.Raw(outcome.output.encode())
+        case Completed(output):
+            payload = envelope.written(envelope.plain(output))
+            answer["output"] = msgspec.Raw(payload.encode())
         case ContinuedAsNew():
             actions += [
                 {"actionType": 6, "externalEventName": name, "reason": "ExternalEvent"}

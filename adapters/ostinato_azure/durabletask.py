@@ -30,7 +30,7 @@ from ostinato_azure.failures import PROPERTY, ending, failure_from_details
 from ostinato_azure.live import LiveTables, take_turn
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.rewound import rewound
-from ostinato_azure.table import Surroundings, Table
+from ostinato_azure.table import Surroundings, Table, is_rewound_mark
 
 
 def respond(request: str, around: Surroundings, live: LiveTables | None = None) -> str:
@@ -145,7 +145,7 @@ def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
             return ev.EventRaised(at=at, name=body.name, data=_text(body, "input") or "null")
         case "executionRewound":
             return ev.ExecutionRewound(at=at)
-        case "genericEvent" if not (_text(body, "data") or "").startswith("Rewound:"):
+        case "genericEvent" if not is_rewound_mark(_text(body, "data")):
             return ev.ExecutionRewound(at=at)
         case "executionSuspended":
             return ev.ExecutionSuspended(at=at, reason=_reason(_text(body, "input")))
@@ -261,7 +261,8 @@ def _action(entry: Entry, host_id: int, table: Table) -> pb.OrchestratorAction:
 def _completion(outcome: Outcome, table: Table) -> pb.OrchestratorAction:
     match outcome:
         case Completed(output):
-            done = _complete(pb.ORCHESTRATION_STATUS_COMPLETED, output)
+            payload = envelope.written(envelope.plain(output))
+            done = _complete(pb.ORCHESTRATION_STATUS_COMPLETED, payload)
         case ContinuedAsNew():
             status = pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW
             done = _complete(status, table.continuation(outcome))

@@ -44,6 +44,8 @@ class Entry:
     """Of a timer: when it is to fire in the end."""
     fires: datetime | None = None
     """Of a timer: when this hop of it fires."""
+    is_hop: bool = False
+    """Of a recorded timer: whether another follows it."""
     instance_id: str = ""
     """Of a child, or the target of an operation."""
     text: Json = ""
@@ -69,4 +71,6 @@ class Entry:
 
     def once_more(self) -> Entry:
         """What asks for the same again, under a new host id."""
-        return replace(self, host_id=-1, recorded=False, finished=False, fires=None, again=True)
+        return replace(
+            self, host_id=-1, recorded=False, finished=False, fires=None, is_hop=False, again=True
+        )

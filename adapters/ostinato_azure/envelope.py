@@ -1,8 +1,8 @@
 """The envelope: how an input or event carries more than its data through Azure.
 
 Data that needs nothing beside it is plain JSON. What must carry more is an object with the key
-``$ostinato``; so is data that has that key itself, and a bare number, true, false or null where
-text and JSON could not be told apart. Whatever has no such key is plain data, whoever sent it.
+``$ostinato``; so is data that has that key itself, and data of which text and JSON could not be
+told apart where it goes. Whatever has no such key is plain data, whoever sent it.
 
 The extension and its SDK write a payload as JSON in a JSON string, webhooks write it once. So
 text of either kind is read alike: a string is parsed once more if it begins like an object, an
@@ -75,16 +75,17 @@ def plain(text: Json) -> Envelope:
     return Envelope(ostinato=VERSION, data=msgspec.Raw(text.encode()))
 
 
-def written(envelope: Envelope, *, scalar: bool = False) -> Json:
+def written(envelope: Envelope, *, once: bool = False) -> Json:
     """Return the JSON text of a payload: the data itself where that is enough.
 
     Args:
         envelope: What to write.
-        scalar: Whether a bare number, true, false or null would be read as text where it goes.
+        once: Whether one wire hands it on as it is, and another in a JSON string: no `doubled`
+            tells `read` that text is text, or that a bare number is none.
     """
     text = envelope.text
     alone = msgspec.structs.replace(envelope, data=_PLAIN.data) == _PLAIN
-    if alone and _KEY not in text and not (scalar and not text.startswith(_STRUCTURED)):
+    if alone and _KEY not in text and not (once and _is_ambiguous(text)):
         return text
     return msgspec.json.encode(envelope).decode()
 
@@ -102,6 +103,11 @@ def doubled(text: Json) -> Json:
     return msgspec.json.encode(text).decode() if text.startswith(_STRUCTURED) else text
 
 
+def _is_ambiguous(text: Json) -> bool:
+    """Whether `read` would take data for something else, alone or in a JSON string."""
+    return not text.startswith(_STRUCTURED) or (text.startswith('"') and _data(text) != text)
+
+
 def read(text: str | None) -> Envelope:
     """Return what a payload's text carries, from whomever it came."""
     return read_exact(_data(text))
@@ -113,7 +119,7 @@ def read_exact(text: Json | None) -> Envelope:
     if _KEY in found and found.startswith("{"):
         try:
             envelope = _read(found)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return plain(found)
         if envelope.ostinato == VERSION:
             return envelope
@@ -121,13 +127,15 @@ def read_exact(text: Json | None) -> Envelope:
 
 
 def _data(text: str | None) -> Json:
-    """JSON text of what was sent."""
+    """JSON text of what was sent, as it is where it is nested too deeply to be read."""
     if text is None or not text.strip():
         return "null"
     try:
         outer: Any = msgspec.json.decode(text)
     except msgspec.MsgspecError:
         return msgspec.json.encode(text).decode()  # no JSON at all: the text is the data
+    except RecursionError:
+        return text
     if isinstance(outer, str) and outer.startswith(_STRUCTURED) and _is_json(outer):
         return outer
     return text
@@ -139,4 +147,6 @@ def _is_json(text: str) -> bool:
         msgspec.json.decode(text)
     except msgspec.MsgspecError:
         return False
+    except RecursionError:
+        return True  # to be refused with the data of its kind that came by itself
     return True

@@ -18,6 +18,7 @@ answer whether it is free. When a wait ends is a function of the history.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -44,13 +45,19 @@ from ostinato.actions import (
     scheduling_event,
 )
 from ostinato.definitions import UNVERSIONED, Registry
-from ostinato.events import Event, Json
-from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, unstructured
+from ostinato.events import SCHEDULING, Event, Json, Scheduling
+from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, Failure, unstructured
 from ostinato.ids import child_id
 from ostinato.replay import PARENT_ENDED, Orchestration
 from ostinato_azure import envelope, operations
 from ostinato_azure.entries import Entry, Kind
-from ostinato_azure.markers import is_marker, marker_due
+from ostinato_azure.markers import (
+    MARKERS_END,
+    is_marker,
+    is_version_marker,
+    marker_due,
+    version_due,
+)
 from ostinato_azure.names import CLIENT, GATE
 
 LONGEST_TIMER = timedelta(days=6)
@@ -58,18 +65,15 @@ LONGEST_TIMER = timedelta(days=6)
 
 HOP = timedelta(days=3)
 
+GONE = "(removed)"
+"""Stands for a version that is no longer registered: its marker does not tell its name."""
+
 MISMATCH = "NonDeterminismError"
 
 TRIES = 5
 """How often an operation with the durable client is asked for before it is given up."""
 
-Scheduling = ev.TaskScheduled | ev.TimerCreated | ev.SubOrchestrationInstanceCreated | ev.EventSent
-_SCHEDULING = (
-    ev.TaskScheduled,
-    ev.TimerCreated,
-    ev.SubOrchestrationInstanceCreated,
-    ev.EventSent,
-)
+_REWOUND = re.compile(r"Rewound: (Task|SubOrchestrationInstance|Execution)\w+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +127,17 @@ class Table:
         self._gate: Entry | None = None
         self._waiting_start: ev.ExecutionStarted | None = None
         self._early: list[Event] = []
+        self._children: set[str] = set()
+        """Ids of the children that are asked for and have not ended."""
         self._ending: set[int] = set()
         self._failed: set[int] = set()
         """Core ids of what has failed."""
         self._ids_at_failure = -1
         """How many host ids there were at the first of these failures."""
+        self._failed_unseen = False
+        """Whether something has failed of which the core, or the history, does not know."""
+        self._rewinds: bool | None = None
+        """See `rewinds`; None before the end."""
         self._tags: dict[str, str] | None = None
         self._clock_stands_at = datetime.max
         """Where the extension's clock stays: the turn in which it last awaited something."""
@@ -149,11 +159,7 @@ class Table:
         So it is where each failure is one that ended the execution, and nothing was asked for
         because of one.
         """
-        return not self._failed or (
-            self._failed == set(self._core.culprits)
-            and self._ids_at_failure == self._next_host_id
-            and not any(e.core_id >= 0 for e in self._ready)
-        )
+        return self._rewinds is True
 
     @property
     def custom_status(self) -> Json | None:
@@ -226,7 +232,7 @@ class Table:
             event_ids=outcome.event_ids,
             status=envelope.NO_STATUS if status is None else msgspec.Raw(status.encode()),
         )
-        return envelope.written(carrying, scalar=True)
+        return envelope.written(carrying, once=True)
 
     def close(self) -> None:
         """End the orchestrator's generator."""
@@ -249,7 +255,7 @@ class Table:
             history was rewritten by a rewind.
         """
         turn = next((n for n, e in enumerate(events) if isinstance(e, ev.OrchestratorStarted)), -1)
-        recorded = [event for event in events[: max(turn, 0)] if isinstance(event, _SCHEDULING)]
+        recorded = [event for event in events[: max(turn, 0)] if isinstance(event, SCHEDULING)]
         if len(recorded) != turn or any(isinstance(e, ev.ExecutionRewound) for e in events):
             return False
         if sorted(_markers(recorded)) != sorted(self._asked_markers):
@@ -262,10 +268,11 @@ class Table:
         return not (isinstance(outcome, Failed) and outcome.failure.type == MISMATCH)
 
     def _play(self, turns: list[_Turn]) -> None:
+        recorded = max((n for n, turn in enumerate(turns) if turn.scheduled), default=-1)
         for position, turn in enumerate(turns):
             last = position == len(turns) - 1
-            # What a turn asked for behind a closed gate is in no history: it is decided anew.
-            self._live = last or (self._gate is not None and not turn.scheduled)
+            # What was asked for behind a gate that is closed is in no history: it is decided anew.
+            self._live = last or (self._gate is not None and position > recorded)
             self._now = turn.at
             self._feed([ev.OrchestratorStarted(at=turn.at)])
             for message in turn.messages:
@@ -303,9 +310,12 @@ class Table:
             case ev.SubOrchestrationInstanceCompleted() | ev.SubOrchestrationInstanceFailed():
                 entry = self._ended(event.task_id)
                 if entry is not None:
-                    if isinstance(event, ev.SubOrchestrationInstanceFailed):
+                    ended = msgspec.structs.replace(event, task_id=entry.core_id)
+                    if isinstance(ended, ev.SubOrchestrationInstanceFailed):
                         self._note_failure(entry)
-                    self._feed([msgspec.structs.replace(event, task_id=entry.core_id)])
+                        failure = _named(ended.failure, entry)
+                        ended = msgspec.structs.replace(ended, failure=failure)
+                    self._feed([ended])
             case ev.EventRaised():
                 self.raised.append(event.name)
                 payload = envelope.read(event.data)
@@ -320,12 +330,13 @@ class Table:
                 pass  # marks of the host's own
 
     def _hand_over(self, event: Event) -> None:
-        if self._starts_later:
+        """Give the core what came from outside; events wait for a start that is put off."""
+        if self._starts_later and isinstance(event, ev.EventRaised):
             self._early.append(event)
-            if isinstance(event, ev.ExecutionTerminated):
-                self._begin()
-        else:
-            self._feed([event])
+            return
+        self._feed([event])
+        if self._starts_later and isinstance(event, ev.ExecutionTerminated):
+            self._begin()
 
     def _start(self, event: ev.ExecutionStarted) -> None:
         payload = envelope.read(event.input)
@@ -363,8 +374,10 @@ class Table:
         if event.version and any(versions):
             return event.version
         for version in versions:
-            if version is not None and self._is_recorded(f"version:{version}"):
+            if version is not None and version_due(version) in self._recorded_markers:
                 return version
+        if any(map(is_version_marker, self._recorded_markers)):
+            return GONE
         return UNVERSIONED if versions == [None] else None
 
     def _versions(self, name: str) -> list[str | None]:
@@ -388,6 +401,8 @@ class Table:
         if entry is None or entry.finished:
             return None
         entry.finished = True
+        if entry.kind is Kind.CHILD:
+            self._children.discard(entry.instance_id)
         if entry.group is not None:
             self._running[entry.group] -= 1
         return entry
@@ -396,6 +411,8 @@ class Table:
         entry = self._ended(event.task_id)
         if entry is None:
             return
+        if entry.kind in (Kind.GATE, Kind.CLIENT) and isinstance(event, ev.TaskFailed):
+            self._failed_unseen = True
         if entry.kind is Kind.GATE:
             self._gate = None
             self._clock_stands_at = self._now
@@ -405,9 +422,12 @@ class Table:
             self._feed([ev.TaskCompleted(at=event.at, task_id=entry.core_id, result=event.result)])
         else:
             self._note_failure(entry)
-            self._feed([msgspec.structs.replace(event, task_id=entry.core_id)])
+            failure = _named(event.failure, entry)
+            self._feed([msgspec.structs.replace(event, task_id=entry.core_id, failure=failure)])
 
     def _note_failure(self, entry: Entry) -> None:
+        if self.outcome is not None:
+            return
         if not self._failed:
             self._ids_at_failure = self._next_host_id
         self._failed.add(entry.core_id)
@@ -425,6 +445,10 @@ class Table:
             else:
                 self._ready.append(self._child(entry.action, again=True))
         waiting = self._chains[entry.instance_id]
+        while waiting and waiting[0].is_check and entry.instance_id in self._children:
+            refused = waiting.popleft().action
+            assert isinstance(refused, CreateSubOrchestration)
+            self._refuse_child(refused)
         if waiting:
             self._ready.append(waiting.popleft())
         else:
@@ -434,12 +458,11 @@ class Table:
         entry = self._ended(event.task_id)
         if entry is None or entry.kind is Kind.MARKER:
             return
-        assert entry.due is not None
-        if entry.fires != entry.due:
+        if entry.is_hop:
             if self._starts_later or self.is_wanted(entry):
                 self._ready.append(entry.once_more())
         elif entry.core_id >= 0:
-            self._feed([ev.TimerFired(at=event.at, task_id=entry.core_id, due=entry.due)])
+            self._feed([msgspec.structs.replace(event, task_id=entry.core_id)])
         elif self._starts_later:
             self._begin()
 
@@ -465,15 +488,27 @@ class Table:
                 self._ask(action)
         self._fill_groups()
         if self.outcome is not None:
+            if self._rewinds is None:
+                self._rewinds = self._can_be_rewound()
             self._wind_up()
+
+    def _can_be_rewound(self) -> bool:
+        return not (self._failed or self._failed_unseen) or (
+            not self._failed_unseen
+            and self._failed == set(self._core.culprits)
+            and self._ids_at_failure == self._next_host_id
+            and not any(entry.core_id >= 0 for entry in self._ready)
+        )
 
     def _ask(self, action: Action) -> None:
         match action:
             case ScheduleTask():
                 self._ask_activity(action)
             case CreateTimer():
+                # One of the distant past would be read as a marker; both fire at once.
+                due = max(action.due, MARKERS_END)
                 self._ready.append(
-                    Entry(Kind.TIMER, action=action, core_id=action.task_id, due=action.due)
+                    Entry(Kind.TIMER, action=action, core_id=action.task_id, due=due)
                 )
             case CreateSubOrchestration():
                 self._ask_child(action)
@@ -561,10 +596,13 @@ class Table:
             )
         elif action.instance_id == child_id(self._core.execution_id, action.task_id):
             self._ready.append(self._child(action, again=False))
+        elif action.instance_id in self._children:
+            self._refuse_child(action)
         else:
             self._operate(operations.CheckId(action.instance_id), action)
 
     def _child(self, action: CreateSubOrchestration, *, again: bool) -> Entry:
+        self._children.add(action.instance_id)
         return Entry(
             Kind.CHILD,
             name=action.name,
@@ -582,7 +620,7 @@ class Table:
             return action.input
         version = definition.version if action.version is None else action.version
         carrying = msgspec.structs.replace(envelope.plain(action.input), version=version)
-        return envelope.written(carrying, scalar=True)
+        return envelope.written(carrying, once=True)
 
     def _refuse_child(self, action: CreateSubOrchestration) -> None:
         message = f"instance id {action.instance_id!r} is in use by an unfinished instance"
@@ -594,6 +632,7 @@ class Table:
 
     def _answer(self, action: Action, answer: Event) -> None:
         """Tell the core at once what comes of an ask that the host is never asked for."""
+        self._failed_unseen = True
         self._tell([_recorded(action, self._now)])
         self._feed([answer])
 
@@ -654,8 +693,7 @@ class Table:
 
     def _match(self, event: Scheduling) -> None:
         """Find out what a scheduling event of the host's stands for."""
-        while event.task_id > self._next_host_id and self._ready:
-            # A rewind took its event away.
+        while event.task_id > self._next_host_id and self._was_taken_back():
             self._number(self._write(self._ready.popleft()), self._next_host_id)
         known = self._known.get(event.task_id)
         if known is not None and (known.recorded or not self._fits(known, event)):
@@ -665,6 +703,9 @@ class Table:
         if known is None:
             self._number(entry, event.task_id)
         if isinstance(event, ev.TimerCreated):
+            # A due time that the code no longer repeats is no hop's: the timer is what was set.
+            hops = (self._now + self._around.hop, self._now + HOP)
+            entry.is_hop = event.due != entry.due and event.due in hops
             entry.fires = event.due
         action = entry.action
         if action is None or not self._core.is_asked(entry.core_id):
@@ -672,6 +713,10 @@ class Table:
         if entry.is_check:
             return  # the child itself is still to be asked for
         self._tell([_recorded(action, event.at)])
+
+    def _was_taken_back(self) -> bool:
+        """Whether what comes next may be without its event because a rewind took that away."""
+        return bool(self._ready) and self._ready[0].kind in (Kind.ACTIVITY, Kind.CLIENT)
 
     def _number(self, entry: Entry, host_id: int) -> None:
         entry.host_id = host_id
@@ -721,6 +766,19 @@ class Table:
         return _stands_for(event)
 
 
+def is_rewound_mark(data: str | None) -> bool:
+    """Whether a GenericEvent's data mark what a rewind took out, and no rewind itself."""
+    return _REWOUND.fullmatch(data or "") is not None
+
+
+def _named(failure: Failure, entry: Entry) -> Failure:
+    """A failure that the host made, with the name and the attempt of what failed."""
+    if failure.task is not None:
+        return failure
+    attempt = entry.action.attempt if isinstance(entry.action, ScheduleTask) else failure.attempt
+    return msgspec.structs.replace(failure, task=entry.name, attempt=attempt)
+
+
 def _markers(history: Iterable[Event]) -> Iterator[datetime]:
     """Due times of the markers that are recorded."""
     return (e.due for e in history if isinstance(e, ev.TimerCreated) and is_marker(e.due))
@@ -758,7 +816,7 @@ def _turns(history: Sequence[Event]) -> list[_Turn]:
             before = []
         elif not turns:
             before.append(event)
-        elif isinstance(event, _SCHEDULING):
+        elif isinstance(event, SCHEDULING):
             turns[-1].scheduled.append(event)
         else:
             turns[-1].messages.append(event)

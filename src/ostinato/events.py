@@ -256,6 +256,12 @@ Event: TypeAlias = (
 )
 """Any event of a history."""
 
+Scheduling: TypeAlias = TaskScheduled | TimerCreated | SubOrchestrationInstanceCreated | EventSent
+"""An event that records what was asked for under a task id."""
+
+SCHEDULING = (TaskScheduled, TimerCreated, SubOrchestrationInstanceCreated, EventSent)
+"""The same, for ``isinstance``."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Event])
 

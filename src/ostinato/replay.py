@@ -38,7 +38,7 @@ from ostinato.actions import (
 from ostinato.codec import decode, encode
 from ostinato.context import OrchestrationContext
 from ostinato.definitions import OrchestrationDefinition, Registry
-from ostinato.events import Event
+from ostinato.events import Event, Scheduling
 from ostinato.execution import Execution
 from ostinato.failures import failure_of
 from ostinato.tasks import Attempts, Group, HostTask, SubOrchestrationTask, Task
@@ -400,13 +400,7 @@ class Orchestration:
             return
         self._advance(None)
 
-    def _confirm(
-        self,
-        event: ev.TaskScheduled
-        | ev.TimerCreated
-        | ev.SubOrchestrationInstanceCreated
-        | ev.EventSent,
-    ) -> None:
+    def _confirm(self, event: Scheduling) -> None:
         """Hold a scheduling event against what the code asked for under its task id."""
         ask = self._state.asks.pop(event.task_id, None)
         if (

@@ -13,20 +13,14 @@ from typing import TypeAlias
 
 from ostinato import events as ev
 from ostinato.definitions import Registry
-from ostinato.events import Event
+from ostinato.events import SCHEDULING, Event
 from ostinato.failures import Failure
 from ostinato.replay import Orchestration, rewound_positions
 
-Scheduling: TypeAlias = ev.TaskScheduled | ev.TimerCreated | ev.SubOrchestrationInstanceCreated
+Dispatched: TypeAlias = ev.TaskScheduled | ev.TimerCreated | ev.SubOrchestrationInstanceCreated
 
 _FAILURES = (ev.TaskFailed, ev.SubOrchestrationInstanceFailed)
 _ENDS = (*_FAILURES, ev.TaskCompleted, ev.TimerFired, ev.SubOrchestrationInstanceCompleted)
-_SCHEDULING = (
-    ev.TaskScheduled,
-    ev.TimerCreated,
-    ev.SubOrchestrationInstanceCreated,
-    ev.EventSent,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +29,7 @@ class Rewind:
 
     dropped: tuple[int, ...]
     """Positions in the history of the events that it forgets, earlier rewinds' included."""
-    in_flight: tuple[Scheduling, ...]
+    in_flight: tuple[Dispatched, ...]
     """What is then scheduled and unfinished, to be dispatched again, in history order."""
 
 
@@ -85,14 +79,14 @@ def _failed_ids(
 
 def _consequences(kept: Sequence[tuple[int, Event]], first: int) -> set[int]:
     """Positions of what was scheduled after ``first``, and of how that ended."""
-    scheduled = {p: e.task_id for p, e in kept if p > first and isinstance(e, _SCHEDULING)}
+    scheduled = {p: e.task_id for p, e in kept if p > first and isinstance(e, SCHEDULING)}
     ids = set(scheduled.values())
     return scheduled.keys() | {
         p for p, e in kept if p > first and isinstance(e, _ENDS) and e.task_id in ids
     }
 
 
-def _unfinished(registry: Registry, left: Sequence[Event]) -> tuple[Scheduling, ...]:
+def _unfinished(registry: Registry, left: Sequence[Event]) -> tuple[Dispatched, ...]:
     orchestration = Orchestration(registry)
     orchestration.replay(left)
     unfinished = tuple(

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import durabletask.internal.orchestrator_service_pb2 as pb
+import msgspec
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 import ostinato as ost
+from ostinato.failures import Failure
 from ostinato_azure import durabletask
 from ostinato_azure.claim_text import claim_value, is_claimed
 from ostinato_azure.claimed import respond_claimed
+from ostinato_azure.failures import PROPERTY, ending
 from ostinato_azure.table import Surroundings
 from tests.azure.test_claim_text import Memory
 
@@ -93,3 +96,28 @@ def test_a_history_that_the_host_has_rewritten_is_played(respond: Respond) -> No
 def answer(respond: Respond, request: pb.OrchestratorRequest) -> pb.OrchestratorResponse:
     text = respond(b64encode(request.SerializeToString()).decode())
     return pb.OrchestratorResponse.FromString(b64decode(text))
+
+
+@pytest.mark.parametrize("rewinds", [True, False])
+def test_an_instance_that_tells_it_does_not_survive_a_rewind_stays_failed(rewinds: bool) -> None:
+    told = ending(Failure("ValueError", "no"), rewinds=rewinds)
+    details = pb.TaskFailureDetails(errorType="ValueError", errorMessage="no")
+    details.properties[PROPERTY].string_value = msgspec.json.encode(told).decode()
+    history = failed_history()
+    history[-1] = event(
+        executionCompleted=pb.ExecutionCompletedEvent(
+            orchestrationStatus=pb.ORCHESTRATION_STATUS_FAILED, failureDetails=details
+        )
+    )
+    asked = pb.OrchestratorRequest(
+        instanceId="it",
+        pastEvents=history,
+        newEvents=[event(executionRewound=pb.ExecutionRewoundEvent())],
+    )
+    request = b64encode(asked.SerializeToString()).decode()
+    answer = pb.OrchestratorResponse.FromString(b64decode(durabletask.respond(request, AROUND)))
+    (action,) = answer.actions
+    if rewinds:
+        assert action.HasField("rewindOrchestration")
+    else:
+        assert action.completeOrchestration.failureDetails == details

@@ -10,12 +10,12 @@ import pytest
 
 import ostinato as ost
 from ostinato import events as ev
-from ostinato.actions import Completed, ContinuedAsNew, Failed, Outcome
+from ostinato.actions import Completed, ContinuedAsNew, Failed, Outcome, Terminated
 from ostinato.events import Event
 from ostinato.failures import unstructured
 from ostinato_azure import envelope
 from ostinato_azure.entries import Entry, Kind
-from ostinato_azure.markers import is_marker, marker_due
+from ostinato_azure.markers import is_marker, marker_due, version_due
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.operations import CheckId, Operation, Send, TerminateTree, read_operation
 from ostinato_azure.table import TRIES, Surroundings, Table
@@ -334,3 +334,158 @@ def test_a_rewind_sets_the_timers_anew_that_the_end_cancelled() -> None:
     entries = host.turn(ev.ExecutionRewound(at=host.now))
     assert [(e.kind, e.due) for e in entries] == [(Kind.TIMER, timer.due)]
     assert [e.replaced for e in host.table.known] == [True]
+
+
+def test_a_failure_of_the_hosts_own_is_told_with_the_name_and_the_attempt() -> None:
+    host = Host("retried")
+    host.begin()
+    host.turn(host.failed(0))
+    host.turn(host.fired(1))
+    host.turn(host.failed(2, "killed"))
+    assert host.outcome == Completed('["ActivityError","work",2,"killed"]')
+
+
+@app.orchestration
+def retried(ctx: ost.OrchestrationContext) -> Flow:
+    """Try twice, and tell of the last failure."""
+    try:
+        yield ctx.call_activity(work, 1, retry=ost.RetryPolicy(2, 1))
+    except ost.TaskFailedError as error:
+        failure = error.failure
+        return [failure.type, failure.task, failure.attempt, failure.message]
+
+
+@app.orchestration
+def two_of_one_id(ctx: ost.OrchestrationContext) -> Flow:
+    """Ask for two children under one id."""
+    children = [ctx.call_sub_orchestrator(child, None, "mine") for _ in range(2)]
+    return (yield ctx.task_all(children))
+
+
+def test_a_child_id_is_not_asked_about_while_a_child_of_our_own_has_it() -> None:
+    host = Host("two_of_one_id")
+    assert [operation(e) for e in host.begin()] == [CheckId("mine")]
+    entries = host.turn(host.done(0, '"free"'))
+    assert [(e.kind, e.core_id) for e in entries] == [(Kind.CHILD, 0)]
+
+
+@app.orchestration
+def sends_then_works(ctx: ost.OrchestrationContext) -> Flow:
+    """Send an event, then call an activity."""
+    ctx.send_event("a", "e")
+    return (yield ctx.call_activity(work, 1))
+
+
+def rewinds(host: Host) -> bool:
+    assert isinstance(host.outcome, Failed)
+    return host.table.rewinds
+
+
+def test_an_instance_rewinds_when_what_failed_is_what_ended_it() -> None:
+    host = Host("sends_then_works")
+    host.begin()
+    host.turn(host.done(0), host.failed(1))
+    assert rewinds(host)
+
+
+def test_an_instance_does_not_rewind_when_an_operation_of_the_adapters_failed() -> None:
+    host = Host("sends_then_works")
+    host.begin()
+    host.turn(host.failed(0))
+    host.turn(host.done(2), host.failed(1))
+    assert not rewinds(host)
+
+
+def test_an_instance_does_not_rewind_when_a_child_was_refused() -> None:
+    host = Host("named_child", '"mine"')
+    host.begin()
+    host.turn(host.done(0, '"taken"'))
+    assert not rewinds(host)
+
+
+@app.orchestration
+def fails_beside(ctx: ost.OrchestrationContext) -> Flow:
+    """Fail while another activity runs."""
+    ctx.call_activity(work, 2)
+    return (yield ctx.call_activity(work, 1))
+
+
+def test_what_fails_after_the_end_does_not_change_whether_an_instance_rewinds() -> None:
+    host = Host("fails_beside")
+    host.begin()
+    host.turn(host.failed(1))
+    assert rewinds(host)
+    host.turn(host.failed(0))
+    assert rewinds(host)
+
+
+def test_a_timer_of_the_distant_past_is_no_marker() -> None:
+    host = Host("sleeps_until", '"1975-01-01T00:00:00Z"')
+    (timer,) = host.begin()
+    assert timer.due is not None and not is_marker(timer.due)
+    host.turn(host.fired(0))
+    assert host.outcome == Completed('"awake"')
+
+
+@app.orchestration
+def sleeps_until(ctx: ost.OrchestrationContext, due: datetime) -> Flow:
+    """Wait."""
+    yield ctx.create_timer(due)
+    return "awake"
+
+
+@pytest.mark.parametrize("recorded", [timedelta(hours=1), timedelta(days=8)])
+def test_a_timer_fires_when_history_says_whatever_the_code_says_now(recorded: timedelta) -> None:
+    host = Host("patient")
+    host.begin()
+    host.history[-1] = ev.TimerCreated(at=START, task_id=0, due=START + recorded)
+    host.turn(host.fired(0))
+    assert host.outcome == Completed('"late"')
+
+
+def test_a_start_that_is_put_off_is_terminated_before_the_orchestrator_runs() -> None:
+    written = envelope.Envelope(ostinato=envelope.VERSION, start_at=START + timedelta(hours=1))
+    host = Host("marked", envelope.written(written))
+    host.begin()
+    host.turn(ev.ExecutionTerminated(at=START, reason="enough", cascade=False))
+    assert host.outcome == Terminated("enough")
+    assert host.turn(host.fired(0)) == []
+
+
+def test_a_start_that_is_put_off_waits_while_the_instance_is_suspended() -> None:
+    written = envelope.Envelope(ostinato=envelope.VERSION, start_at=START + timedelta(hours=1))
+    host = Host("marked", envelope.written(written))
+    host.begin()
+    host.turn(ev.ExecutionSuspended(at=START, reason=""))
+    assert host.turn(host.fired(0)) == []
+    assert len(host.turn(ev.ExecutionResumed(at=host.now, reason=""))) == 2
+
+
+def test_a_version_that_is_registered_no_more_is_not_replaced_by_another() -> None:
+    host = Host("sleeps_until", '"2030-01-01T00:00:00Z"')
+    host.begin()
+    marker = ev.TimerCreated(at=START, task_id=1, due=version_due("0.9"))
+    host.history.append(marker)
+    host._next_id = 2
+    host.turn(host.fired(0))
+    assert isinstance(host.outcome, Failed)
+    assert host.outcome.failure.type == "UnknownNameError"
+
+
+@app.orchestration
+def gated(ctx: ost.OrchestrationContext) -> Flow:
+    """Take the new way after an event, where the history has it."""
+    yield ctx.wait_for_external_event("e")
+    return (yield ctx.call_activity("theirs" if ctx.patched("new way") else "work", 1))
+
+
+def test_what_was_asked_for_behind_a_gate_that_has_opened_since_is_of_the_past() -> None:
+    host = Host("gated")
+    host.begin()
+    host.history.append(ev.TaskScheduled(at=START, task_id=0, name=GATE))
+    host.history += [ev.OrchestratorStarted(at=START), host.raised("e")]  # nothing is recorded
+    host.history += [ev.OrchestratorStarted(at=START), host.done(0)]
+    host.history.append(ev.TaskScheduled(at=START, task_id=1, name="work"))
+    host._next_id = 2
+    host.turn(host.done(1, "1"))
+    assert host.outcome == Completed("1")

@@ -12,6 +12,7 @@ import ostinato as ost
 
 from .app import add_one, app, case, echo, greet, note
 from .model import (
+    Advance,
     Check,
     Deploy,
     Flow,
@@ -243,6 +244,16 @@ def other_inputs(ctx: ost.OrchestrationContext) -> Flow:
     return [first, word, (yield ctx.call_activity(add_one, 50))]
 
 
+def sleeping(hours: float) -> Callable[..., Any]:
+    """Code that waits for some hours."""
+
+    def sleeps(ctx: ost.OrchestrationContext) -> Flow:
+        yield ctx.create_timer(timedelta(hours=hours))
+        return (yield ctx.call_activity(add_one, 2))
+
+    return sleeps
+
+
 def deployed(orchestrator: Callable[..., Any], *versions: str | None) -> ost.App:
     """An application that has ``orchestrator`` under the name ``code``."""
     changed = ost.App("changed")
@@ -300,6 +311,18 @@ case.add(
     RaiseEvent("go"),
     app=FIRST,
 )
+for what, before, after in (("longer", 1, 2), ("shorter", 2, 1)):
+    case.add(
+        f"a delay that becomes {what} under a running instance is not compared: history counts",
+        code,
+        completes(3),
+        Deploy(deployed(sleeping(after))),
+        Advance(3600 * before - 1),
+        Check(stays(RUNNING)),
+        Advance(1),
+        Check(completes(3)),
+        app=deployed(sleeping(before)),
+    )
 case.add(
     "an instance goes on where it was when the same code is deployed again",
     code,

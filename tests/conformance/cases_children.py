@@ -249,6 +249,22 @@ def id_in_use(ctx: ost.OrchestrationContext) -> Flow:
         return error.failure.type
 
 
+@case(
+    "of two children that are asked for at once under one id the second is refused",
+    completes(["InstanceExistsError", "done"]),
+    RaiseEvent("go", "done", to="{id}-child"),
+)
+@app.orchestration
+def two_of_one_id(ctx: ost.OrchestrationContext) -> Flow:
+    child = f"{ctx.instance_id}-child"
+    first = ctx.call_sub_orchestrator(waiting_child, None, child)
+    second = ctx.call_sub_orchestrator(waiting_child, None, child)
+    try:
+        yield second
+    except ost.TaskFailedError as error:
+        return [error.failure.type, (yield first)]
+
+
 @case("a child may not have its parent's id", completes("InstanceExistsError"))
 @app.orchestration
 def parents_id(ctx: ost.OrchestrationContext) -> Flow:

@@ -226,7 +226,7 @@ def suspended_result(ctx: ost.OrchestrationContext) -> Flow:
     completes(1, ran=("began",)),
     Now(Suspend()),
     Advance(7200),
-    Check(SUSPENDED),
+    Check(stays(ost.RuntimeStatus.SUSPENDED, ran=())),
     Resume(),
     start_at=timedelta(hours=1),
 )

@@ -202,3 +202,11 @@ def clock_after_timers(ctx: ost.OrchestrationContext) -> Flow:
         yield timer
         shown.append(ctx.current_utc_datetime - began)
     return [shown[0] >= timedelta(seconds=10), shown[1] >= timedelta(seconds=20)]
+
+
+@case("timers of the distant past fire at once", completes("done", delays=None))
+@app.orchestration
+def past_timers(ctx: ost.OrchestrationContext) -> Flow:
+    for year in (1, 1970, 1975, 1985, 2000):
+        yield ctx.create_timer(datetime(year, 1, 1, tzinfo=UTC))
+    return "done"

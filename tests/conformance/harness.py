@@ -107,6 +107,7 @@ class Play:
                 client.wait(self.instance_id, PATIENCE)
             case Check(expected, of):
                 self._compare_status(expected, client.get_status(self._named(of)))
+                self._compare_notes(expected)
             case Refused(refused, error):
                 with pytest.raises(error):
                     self._perform(refused)

@@ -35,7 +35,7 @@ from ostinato import events as ev
 from ostinato.app import App
 from ostinato.client import Client, IfExists, InstanceStatus, Query
 from ostinato.errors import InstanceFinishedError, StoreError
-from ostinato.events import Event, ExecutionStarted
+from ostinato.events import SCHEDULING, Event, ExecutionStarted
 from ostinato.local.host import LocalHost
 from ostinato.local.memory import MemoryStore
 from ostinato.local.store import (
@@ -512,7 +512,7 @@ def check_history(events: Sequence[Event], length: int | None = None) -> None:
     open_tasks: dict[int, type[Event]] = {}
     scheduled: list[int] = []
     for event in kept:
-        if isinstance(event, _SCHEDULING):
+        if isinstance(event, SCHEDULING):
             assert event.task_id not in scheduled, f"task {event.task_id} was scheduled twice"
             scheduled.append(event.task_id)
             open_tasks[event.task_id] = type(event)
@@ -521,13 +521,6 @@ def check_history(events: Sequence[Event], length: int | None = None) -> None:
             assert kind is _SCHEDULED_BY[type(event)], f"nothing is open that fits {event}"
     assert sorted(scheduled) == list(range(len(scheduled))), f"task ids have gaps: {scheduled}"
 
-
-_SCHEDULING = (
-    ev.TaskScheduled,
-    ev.TimerCreated,
-    ev.SubOrchestrationInstanceCreated,
-    ev.EventSent,
-)
 
 _COMPLETIONS = (
     ev.TaskCompleted,

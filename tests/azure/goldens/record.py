@@ -59,7 +59,8 @@ def record(*, grpc: bool) -> list[dict[str, str]]:
             return host.hub.get("golden").status.finished
 
         go_on(look, bool, host.hub.next_due, clock)
-        print(client.get_status("golden").output)
+        status = client.get_status("golden")
+        print(status.output or status.failure)
         client.close()
     return worker.turns
 
