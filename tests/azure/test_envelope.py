@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ostinato.codec import decode
+from ostinato.errors import CodecError
 from ostinato_azure import envelope
 
 JSON = st.recursive(
@@ -26,11 +28,11 @@ def test_what_a_client_sends_is_read_as_it_was(value: object) -> None:
     assert json.loads(envelope.read(sent).text) == value
 
 
-@given(JSON)
-def test_what_goes_to_a_child_is_read_as_it_was(value: object) -> None:
-    text = json.dumps(value)
-    received = json.dumps(envelope.written(envelope.plain(text), scalar=True))
-    assert json.loads(envelope.read(received).text) == value
+@given(JSON | JSON.map(json.dumps))
+def test_what_goes_to_a_child_is_read_as_it_was_on_either_wire(value: object) -> None:
+    text = envelope.written(envelope.plain(json.dumps(value)), once=True)
+    for received in (text, json.dumps(text)):
+        assert json.loads(envelope.read(received).text) == value
 
 
 @given(JSON)
@@ -61,6 +63,21 @@ def test_everything_that_an_envelope_carries_comes_back() -> None:
     assert envelope.written(found) == envelope.written(sent)
     assert (found.version, found.tags, found.call) == ("2", {"a": "b"}, sent.call)
     assert bytes(found.status) == b'"s"'
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [DEEP, json.dumps(DEEP), f'{{"$ostinato":1,"data":{DEEP}}}'],
+    ids=["by itself", "in a string", "in an envelope"],
+)
+def test_what_is_nested_too_deeply_is_left_to_who_decodes_it(sent: str) -> None:
+    text = envelope.read(sent).text
+    assert DEEP in text
+    with pytest.raises(CodecError, match="too deep"):
+        decode(text)
 
 
 @pytest.mark.parametrize(

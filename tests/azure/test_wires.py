@@ -154,6 +154,26 @@ def test_input_and_events_from_webhook_and_sdk_are_read_alike(
     assert output(host.finish(instance_id)) == [value, value]
 
 
+def wait_for_sense(ctx: ost.OrchestrationContext):
+    """Give back the first event that can be read, and how many could not."""
+    count = 0
+    while True:
+        try:
+            return [count, (yield ctx.wait_for_external_event("e"))]
+        except ost.CodecError:
+            count += 1
+
+
+def test_an_event_that_is_nested_too_deeply_fails_its_wait_alone(stand: Stands) -> None:
+    host = stand(application(wait_for_sense))
+    instance_id = host.start("wait_for_sense")
+    deep = "[" * 100_000 + "]" * 100_000
+    for text in (deep, json.dumps(deep), '"sense"'):
+        host.raise_event(instance_id, "e", text)
+        host.settle()
+    assert output(host.finish(instance_id)) == [2, "sense"]
+
+
 @pytest.mark.parametrize(("first", "second"), [(False, True), (True, False)])
 def test_an_instance_begun_on_one_wire_goes_on_on_the_other(first: bool, second: bool) -> None:
     app = application(day_of_timers)

@@ -93,4 +93,4 @@ class WireStand:
 def output(state: InstanceState) -> Any:
     """What a completed instance returned."""
     assert state.status.name == "Completed", state
-    return None if state.output is None else msgspec.json.decode(state.output)
+    return msgspec.json.decode(envelope.read_exact(state.output).text)

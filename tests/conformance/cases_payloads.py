@@ -183,6 +183,45 @@ for what, value in PLAIN.items():
     case.add(f"{what} goes through unchanged", plain, completes([value, value]), input=value)
 
 
+AMBIGUOUS: dict[str, Any] = {
+    "text that looks like an object": '{"a":1}',
+    "text that looks like a list": "[1,2]",
+    "text that looks like text": '"q"',
+    "text that begins like an object": "{",
+    "text that is a number": "1",
+    "a number": 1,
+    "null": None,
+    "an object with the key of an envelope": {"$ostinato": 1},
+    "an object like an envelope": {"$ostinato": 1, "data": 5},
+    "text like an envelope": '{"$ostinato":1,"data":5}',
+}
+
+
+@app.orchestration
+def taken_over(ctx: ost.OrchestrationContext, value: Any) -> Flow:
+    if ctx.custom_status is None:
+        ctx.set_custom_status("the next generation")
+        ctx.continue_as_new(value)
+        return None
+    ctx.set_custom_status(None)
+    return (yield ctx.call_activity(echo, value))
+
+
+@app.orchestration
+def handed_down(ctx: ost.OrchestrationContext, value: Any) -> Flow:
+    return [(yield ctx.call_sub_orchestrator(taken_over, value))]
+
+
+for what, value in AMBIGUOUS.items():
+    case.add(
+        f"{what} goes to a child, its next generation and back unchanged",
+        handed_down,
+        completes([value]),
+        input=value,
+    )
+    case.add(f"{what} is an instance's output as it is", taken_over, completes(value), input=value)
+
+
 @case(
     "without an annotation values arrive as JSON has them",
     completes([[1, 2], {"1": "a"}, "2030-01-01T12:00:00Z"]),
