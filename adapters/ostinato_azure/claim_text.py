@@ -56,9 +56,14 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def may_be_claimed(text: str) -> bool:
-    """Whether it is worth looking for claims in a text."""
-    return _KEY in text
+def may_be_claimed(text: str | bytes) -> bool:
+    """Whether it is worth looking for claims in a text, or in what holds texts as they are."""
+    return _KEY in text if isinstance(text, str) else _KEY.encode() in text
+
+
+def may_be_too_large(data: bytes, claims: Claims) -> bool:
+    """Whether it is worth looking for values to claim in what holds them as they are."""
+    return len(data) > claims.threshold or may_be_claimed(data)
 
 
 def is_claimed(text: str) -> bool:

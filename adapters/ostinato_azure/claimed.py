@@ -9,20 +9,30 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ostinato.events import Json
 from ostinato_azure import envelope
-from ostinato_azure.claim_text import Claims, claim_value, is_claimed, may_be_claimed, unclaim_text
-from ostinato_azure.classic import OrchestrationFailedError
+from ostinato_azure.claim_text import (
+    Claims,
+    claim_value,
+    is_claimed,
+    may_be_claimed,
+    may_be_too_large,
+    unclaim_text,
+)
+from ostinato_azure.classic import ANSWER_MARK, OrchestrationFailedError
+from ostinato_azure.classic import respond as respond_classic
 from ostinato_azure.live import LiveTables
 from ostinato_azure.names import CLIENT
 from ostinato_azure.table import Surroundings
-from ostinato_azure.wires import respond
 
-_MARK = "$OutOfProcData$:"
+if TYPE_CHECKING:
+    import durabletask.internal.orchestrator_service_pb2 as pb
+
 _encode = msgspec.json.Encoder().encode
 _decode_raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -83,6 +93,23 @@ class _Known:
         return definition is not None and definition.fn is not None
 
 
+class _Parent(msgspec.Struct, rename="pascal"):
+    name: str = ""
+
+
+class _Event(msgspec.Struct, rename="pascal"):
+    event_type: int
+    parent_instance: _Parent | None = None
+
+
+class _Request(msgspec.Struct):
+    history: list[msgspec.Raw]
+
+
+_read_event = msgspec.json.Decoder(_Event).decode
+_read_request = msgspec.json.Decoder(_Request).decode
+
+
 class _JsonClaims:
     """The classic wire's requests and answers."""
 
@@ -95,9 +122,9 @@ class _JsonClaims:
     def respond(self, request: str) -> str:
         """The answer to a request."""
         try:
-            answer = respond(self._fetched(request), self._around, self._live)
+            answer = respond_classic(self._fetched(request), self._around, self._live)
         except OrchestrationFailedError as error:
-            told, mark, written = str(error).partition(_MARK)
+            told, mark, written = str(error).partition(ANSWER_MARK)
             raise OrchestrationFailedError(told + mark + self._stored(written, request)) from None
         return self._stored(answer, request)
 
@@ -113,7 +140,7 @@ class _JsonClaims:
         return _encode(asked).decode()
 
     def _stored(self, answer: str, request: str) -> str:
-        if len(answer.encode()) <= self._claims.threshold and not may_be_claimed(answer):
+        if not may_be_too_large(answer.encode(), self._claims):
             return answer
         parts = _decode_raw(answer)
         actions: list[list[dict[str, Any]]] = msgspec.json.decode(parts["actions"])
@@ -140,10 +167,9 @@ class _JsonClaims:
 
     def _goes_to_ours(self, request: str) -> bool:
         """Whether the output is read by a client or by a parent of ours."""
-        asked: dict[str, Any] = msgspec.json.decode(request)
-        started = next(event for event in asked["history"] if event["EventType"] == 0)
-        parent = started.get("ParentInstance")
-        return parent is None or self._known.orchestration(str(parent.get("Name")))
+        events = map(_read_event, _read_request(request).history)
+        parent = next(event for event in events if event.event_type == 0).parent_instance
+        return parent is None or self._known.orchestration(parent.name)
 
 
 def _each(actions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -166,24 +192,14 @@ class _ProtobufClaims:
         """The answer to a request."""
         import durabletask.internal.orchestrator_service_pb2 as pb
 
-        from ostinato_azure.rewound import rewound
+        from ostinato_azure.durabletask import respond as respond_protobuf
 
-        asked = pb.OrchestratorRequest.FromString(b64decode(request, validate=True))
-        if (history := rewound(asked)) is not None:  # with its claims as they are
-            return b64encode(history.SerializeToString()).decode()
-        goes_to_ours = True
-        for event in (*asked.pastEvents, *asked.newEvents):
-            kind = event.WhichOneof("eventType")
-            body = getattr(event, kind)
-            if kind == "executionStarted" and body.HasField("parentInstance"):
-                goes_to_ours = self._known.orchestration(body.parentInstance.name.value)
-            if kind in ("executionStarted", "eventRaised"):
-                self._fetch(body, "input")
-            elif kind in ("taskCompleted", "subOrchestrationInstanceCompleted"):
-                self._fetch(body, "result")
-        fetched = b64encode(asked.SerializeToString()).decode()
-        answer = respond(fetched, self._around, self._live)
-        told = pb.OrchestratorResponse.FromString(b64decode(answer))
+        fetch = self._fetch_all if may_be_claimed(b64decode(request)) else None
+        answer = respond_protobuf(request, self._around, self._live, fetch)
+        written = b64decode(answer)
+        if not may_be_too_large(written, self._claims):
+            return answer
+        told = pb.OrchestratorResponse.FromString(written)
         for action in told.actions:
             match action.WhichOneof("orchestratorActionType"):
                 case "scheduleTask" if self._known.activity(action.scheduleTask.name):
@@ -195,11 +211,37 @@ class _ProtobufClaims:
                 case "completeOrchestration":
                     done = action.completeOrchestration
                     again = done.orchestrationStatus == pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW
-                    if again or goes_to_ours:
+                    if again or self._goes_to_ours(request):
                         self._store(done, "result")
                 case _:
                     pass
         return b64encode(told.SerializeToString()).decode()
+
+    def _goes_to_ours(self, request: str) -> bool:
+        """Whether the output is read by a client or by a parent of ours."""
+        import durabletask.internal.orchestrator_service_pb2 as pb
+
+        asked = pb.OrchestratorRequest.FromString(b64decode(request))
+        events = chain(asked.pastEvents, asked.newEvents)
+        started = next(event for event in events if event.HasField("executionStarted"))
+        parent = started.executionStarted.parentInstance
+        return not started.executionStarted.HasField("parentInstance") or self._known.orchestration(
+            parent.name.value
+        )
+
+    def _fetch_all(self, asked: pb.OrchestratorRequest) -> None:
+        for event in chain(asked.pastEvents, asked.newEvents):
+            match event.WhichOneof("eventType"):
+                case "executionStarted":
+                    self._fetch(event.executionStarted, "input")
+                case "eventRaised":
+                    self._fetch(event.eventRaised, "input")
+                case "taskCompleted":
+                    self._fetch(event.taskCompleted, "result")
+                case "subOrchestrationInstanceCompleted":
+                    self._fetch(event.subOrchestrationInstanceCompleted, "result")
+                case _:
+                    pass
 
     def _fetch(self, message: Any, field: str) -> None:
         if message.HasField(field):

@@ -45,6 +45,9 @@ from ostinato_azure.table import Surroundings, Table, is_rewound_mark
 DETAILS_SINCE = 3
 """``upperSchemaVersionNew`` from which on an answer may hold ``failureDetails``."""
 
+ANSWER_MARK = "\n\n$OutOfProcData$:"
+"""Before the answer in the text that a function fails with; the extension looks for it."""
+
 MOST_ACTIONS = 100_000
 """Beyond this many actions the extension hangs without a word."""
 
@@ -279,9 +282,8 @@ def _answer(table: Table, asked: _Request) -> str:
             actions.append({"actionType": 4, "input": table.continuation(outcome)})
         case Failed(failure):
             _add_failure(answer, ending(failure, rewinds=table.rewinds), asked)
-            raise OrchestrationFailedError(
-                f"{summary(failure)}\n\n$OutOfProcData$:{_encode(answer).decode()}"
-            )
+            written = _encode(answer).decode()
+            raise OrchestrationFailedError(f"{summary(failure)}{ANSWER_MARK}{written}")
         case Terminated() | None:
             pass
     return _encode(answer).decode()

@@ -8,7 +8,7 @@ The host compares nothing with its history and says itself that an instance was 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, assert_never
@@ -33,21 +33,37 @@ from ostinato_azure.rewound import rewound
 from ostinato_azure.table import Surroundings, Table, is_rewound_mark
 
 
-def respond(request: str, around: Surroundings, live: LiveTables | None = None) -> str:
+def respond(
+    request: str,
+    around: Surroundings,
+    live: LiveTables | None = None,
+    fetch: Callable[[pb.OrchestratorRequest], None] | None = None,
+) -> str:
     """Return the answer to the extension's request, both base64 of protobuf.
+
+    Args:
+        request: The text.
+        around: The function app.
+        live: Where executions are kept between their turns, if anywhere.
+        fetch: Puts in its place what is claimed in the history of a turn, if anything may be. A
+            rewind gives the history back with its claims.
 
     Raises:
         ValueError: The text is no such request.
     """
     asked = _asked(request)
-    answer = rewound(asked) or take_turn(
-        asked.instanceId,
-        _History(asked),
-        around,
-        live,
-        lambda table: _answer(table, asked),
-        size=len(request),
-    )
+    answer = rewound(asked)
+    if answer is None:
+        if fetch is not None:
+            fetch(asked)
+        answer = take_turn(
+            asked.instanceId,
+            _History(asked),
+            around,
+            live,
+            lambda table: _answer(table, asked),
+            size=len(request) if fetch is None else asked.ByteSize(),
+        )
     return b64encode(answer.SerializeToString()).decode()
 
 

@@ -34,8 +34,9 @@ _read_ending = msgspec.json.Decoder(Ending).decode
 
 def summary(failure: Failure) -> str:
     """The failure in one line that holds nothing the extension looks for."""
-    line = " ".join(f"{failure.type}: {failure.message}".split()).replace("$OutOfProcData$", "")
-    line = line.replace("$ostinato{", "$ostinato {")
+    line = " ".join(f"{failure.type}: {failure.message}".split())
+    for mark in ("OutOfProcData$", "ostinato{"):  # taken apart: taken out, another could close up
+        line = line.replace(mark, f"{mark[:-1]} {mark[-1]}")
     return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
 
 
@@ -60,13 +61,6 @@ def failure_details(failure: Failure) -> dict[str, Any]:
 def ending(failure: Failure, *, rewinds: bool) -> Failure:
     """The failure of an instance, with what a rewind would do."""
     return Ending(**msgspec.structs.asdict(failure), rewinds=rewinds)
-
-
-def failure_from_text(
-    text: str | None, kind: str, name: str | None = None, attempt: int = 1
-) -> Failure:
-    """Return the failure in a reason's text; one without the mark is of type ``kind``."""
-    return failure_from_details(None, text, kind, name, attempt)
 
 
 def failure_from_details(

@@ -14,7 +14,7 @@ import ostinato as ost
 from ostinato.definitions import ActivityDefinition
 from ostinato_azure import envelope
 from ostinato_azure.activity import ActivityFailedError, perform, perform_async
-from ostinato_azure.failures import failure_from_text
+from ostinato_azure.failures import failure_from_details
 
 LIMIT = 1000
 
@@ -126,7 +126,7 @@ def test_a_failure_is_one_line_that_holds_all_of_it() -> None:
         perform(defined(refuse), asked('"tea"', attempt=2), LIMIT)
     told = str(caught.value)
     assert "\n" not in told and told.startswith("SoldOut: no tea Stack: gone $ostinato{")
-    failure = failure_from_text(f"Activity function 'act' failed:  {told}", "k")
+    failure = failure_from_details(None, f"Activity function 'act' failed:  {told}", "k")
     assert (failure.type, failure.message) == ("SoldOut", "no tea\nStack: gone")
     assert (failure.task, failure.attempt) == ("act", 2)
     assert "raise SoldOut" in failure.traceback

@@ -12,9 +12,9 @@ import pytest
 
 import ostinato as ost
 from ostinato.replay import Orchestration
-from ostinato_azure import classic
+from ostinato_azure import classic, envelope
 from ostinato_azure.classic import OrchestrationFailedError, read_history, respond
-from ostinato_azure.failures import failure_details, failure_from_text, failure_text
+from ostinato_azure.failures import failure_details, failure_from_details, failure_text
 from ostinato_azure.markers import marker_due
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.table import Surroundings
@@ -306,7 +306,8 @@ def leave(ctx: ost.OrchestrationContext):
 def test_a_result_in_an_envelope_is_opened():
     history = History("double", "4").add(scheduled(0, "double"))
     history.turn(completed(0, {"$ostinato": 1, "data": {"$ostinato": "mine"}}))
-    assert answered(history, around(double))["output"] == {"$ostinato": "mine"}
+    output = envelope.read_exact(json.dumps(answered(history, around(double))["output"]))
+    assert json.loads(output.text) == {"$ostinato": "mine"}
 
 
 def crash(ctx: ost.OrchestrationContext, message: str):
@@ -316,7 +317,7 @@ def crash(ctx: ost.OrchestrationContext, message: str):
 
 
 def failure_of_text(text: str) -> ost.Failure:
-    return failure_from_text(text, "k")
+    return failure_from_details(None, text, "k")
 
 
 def test_a_failure_is_one_line_and_the_answer_behind_the_mark():

@@ -9,7 +9,6 @@ from ostinato_azure.failures import (
     ending,
     failure_details,
     failure_from_details,
-    failure_from_text,
     failure_text,
     summary,
     told_to_rewind,
@@ -28,8 +27,8 @@ def test_a_failure_crosses_as_one_line_of_text(message: str) -> None:
     one = failure(message)
     text = failure_text(one)
     assert "\n" not in text
-    assert failure_from_text(f"Activity function 'x' failed:  Error: {text}", "k") == one
-    assert failure_from_text(f"(Result: Failure {text} and }} more)", "k") == one
+    for reason in (f"Activity 'x' failed:  Error: {text}", f"(Failure {text} and }} more)"):
+        assert failure_from_details(None, reason, "k") == one
 
 
 def test_a_failure_crosses_in_structured_details() -> None:
@@ -44,8 +43,11 @@ def test_what_carries_none_of_our_structure_is_of_the_given_kind(text: str | Non
     assert found.message == (text or "")
 
 
-def test_the_line_for_people_holds_nothing_that_the_extension_looks_for() -> None:
-    assert "$OutOfProcData$" not in summary(failure("a $OutOfProcData$:{} b"))
+@pytest.mark.parametrize("mark", ["$OutOfProcData$", "$ostinato{"])
+def test_the_line_for_people_holds_nothing_that_the_extension_or_we_look_for(mark: str) -> None:
+    within = mark[:5] + mark + mark[5:]
+    for message in (f"a {mark}:{{}} b", within, mark + mark[1:], mark * 3):
+        assert mark not in summary(failure(message))
 
 
 @pytest.mark.parametrize("rewinds", [True, False])
@@ -53,7 +55,7 @@ def test_what_ended_an_instance_tells_whether_a_rewind_takes_out_no_more(rewinds
     told = ending(failure("no"), rewinds=rewinds)
     assert told_to_rewind(failure_details(told), "") is rewinds
     assert told_to_rewind(None, failure_text(told)) is rewinds
-    assert failure_from_text(failure_text(told), "k") == failure("no")
+    assert failure_from_details(None, failure_text(told), "k") == failure("no")
 
 
 @pytest.mark.parametrize("text", ["somebody else's", "cut $ostinato{", ""])
