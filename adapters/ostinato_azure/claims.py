@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ostinato.errors import OstinatoError
 from ostinato_azure.account import STORAGE, app_storage, blob_service, reason
@@ -38,6 +40,10 @@ for each message and each event in any case, so one for the payload alone costs 
 CACHE_SIZE = 64 * 1024 * 1024
 """Bytes of payloads that are kept in memory."""
 
+RENEWAL = 24 * 60 * 60.0
+"""Seconds before what is stored again from here makes its blob new again. So by its time of
+modification, which lifecycle rules go by, a blob looks older than it is by this much at most."""
+
 _T = TypeVar("_T")
 
 
@@ -48,14 +54,15 @@ class ClaimError(OstinatoError):
 class BlobClaims:
     """Claims in a container of Blob storage; safe to use from any thread.
 
-    Nothing is ever deleted: who wants that sets a lifecycle rule on the container, with an age
-    beyond that of the oldest instance.
+    Nothing is ever deleted: who wants that sets a lifecycle rule on the container. For that, a
+    blob is new again when its payload is put again; see `RENEWAL`.
 
     Args:
         service: The storage account.
         container: The container's name; it is made when it is first needed.
         threshold: See `THRESHOLD`.
         cache_size: See `CACHE_SIZE`.
+        clock: Tells the time in seconds.
     """
 
     def __init__(
@@ -65,11 +72,13 @@ class BlobClaims:
         *,
         threshold: int = THRESHOLD,
         cache_size: int = CACHE_SIZE,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
         self._container = service.get_container_client(container)
         self._threshold = threshold
         self._cache = _Cache(cache_size)
+        self._clock = clock
 
     @classmethod
     def connect(
@@ -94,15 +103,20 @@ class BlobClaims:
 
     def put(self, sha256: str, text: str) -> None:
         """See `Claims.put`."""
-        if self._cache.get(sha256) is None:
-            self._tried("stored", sha256, lambda: self._upload(sha256, text.encode()))
-            self._cache.put(sha256, text)
+        now, kept = self._clock(), self._cache.get(sha256)
+        if kept is None:
+            self._tried("stored", sha256, lambda: self._upload(sha256, text))
+        elif not 0 <= now - kept.stored_at < RENEWAL:
+            self._tried("stored", sha256, lambda: self._renew(sha256, text))
+        else:
+            return
+        self._cache.put(sha256, text, now)
 
     def get(self, sha256: str) -> str:
         """See `Claims.get`."""
-        text = self._cache.get(sha256)
-        if text is not None:
-            return text
+        kept = self._cache.get(sha256)
+        if kept is not None:
+            return kept.text
         data = self._tried("read", sha256, lambda: self._download(sha256))
         text = data.decode(errors="replace")
         if hash_of(text) != sha256:
@@ -114,24 +128,43 @@ class BlobClaims:
         """Close the connections to the account."""
         self._service.close()  # the container's client shares them, and leaves them open
 
-    def _upload(self, sha256: str, data: bytes) -> None:
+    def _renew(self, sha256: str, text: str) -> None:
+        """Make the blob of a text that was there not long ago new, without sending it again."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        try:
+            self._touch(sha256)
+        except ResourceNotFoundError:
+            self._upload(sha256, text)
+
+    def _touch(self, sha256: str) -> None:
+        self._container.get_blob_client(sha256).set_blob_metadata()
+
+    def _upload(self, sha256: str, text: str) -> None:
         from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
         try:
-            self._upload_once(sha256, data)
+            self._upload_once(sha256, text)
         except ResourceNotFoundError:
-            with suppress(ResourceExistsError):  # somebody else was faster
+            with suppress(ResourceExistsError):  # somebody else was faster, or the blob has gone
                 self._container.create_container()
-            self._upload_once(sha256, data)
+            self._upload_once(sha256, text)
 
-    def _upload_once(self, sha256: str, data: bytes) -> None:
+    def _upload_once(self, sha256: str, text: str) -> None:
         from azure.core.exceptions import ResourceExistsError
 
-        with suppress(ResourceExistsError):  # by its name it is the same
-            self._container.upload_blob(sha256, data, overwrite=False)
+        try:
+            self._container.upload_blob(sha256, text.encode(), overwrite=False)
+        except ResourceExistsError:  # by its name it is the same
+            self._touch(sha256)
 
     def _download(self, sha256: str) -> bytes:
-        return self._container.download_blob(sha256).readall()
+        from azure.core.exceptions import ResourceModifiedError
+
+        try:
+            return self._container.download_blob(sha256).readall()
+        except ResourceModifiedError:  # made new between two parts of it: it is the same
+            return self._container.download_blob(sha256).readall()
 
     def _tried(self, verb: str, sha256: str, act: Callable[[], _T]) -> _T:
         """What ``act`` returns."""
@@ -179,31 +212,41 @@ def _connected(storage: str, container: str, threshold: int) -> BlobClaims:
     return BlobClaims.connect(storage, container, threshold=threshold)
 
 
+class _Kept(NamedTuple):
+    text: str
+    stored_at: float
+    """When it was stored from here; minus infinity for what was read."""
+
+
 class _Cache:
     """The texts used last, up to a number of bytes; safe to use from any thread."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._texts = OrderedDict[str, str]()
+        self._texts = OrderedDict[str, _Kept]()
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str) -> _Kept | None:
         with self._lock:
-            text = self._texts.get(name)
-            if text is not None:
+            kept = self._texts.get(name)
+            if kept is not None:
                 self._texts.move_to_end(name)
-            return text
+            return kept
 
-    def put(self, name: str, text: str) -> None:
+    def put(self, name: str, text: str, stored_at: float = -inf) -> None:
+        if _size(text) > self._limit:
+            return
         with self._lock:
-            if name in self._texts or _size(text) > self._limit:
-                return
-            self._texts[name] = text
+            before = self._texts.pop(name, None)
+            if before is not None:
+                self._size -= _size(text)
+                stored_at = max(stored_at, before.stored_at)
+            self._texts[name] = _Kept(text, stored_at)
             self._size += _size(text)
             while self._size > self._limit:
                 _, oldest = self._texts.popitem(last=False)
-                self._size -= _size(oldest)
+                self._size -= _size(oldest.text)
 
 
 def _size(text: str) -> int:

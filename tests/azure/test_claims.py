@@ -11,6 +11,7 @@ from azure.storage.blob import BlobServiceClient
 from ostinato_azure.claim_text import hash_of
 from ostinato_azure.claims import (
     CONTAINER_VARIABLE,
+    RENEWAL,
     THRESHOLD,
     THRESHOLD_VARIABLE,
     BlobClaims,
@@ -42,6 +43,105 @@ def test_a_text_is_stored_once_under_its_hash_and_read_by_others(
     assert other.get(hash_of(text)) == text
     other.close()
     assert blobs(storage, container) == [hash_of(text)]
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def state_of(service: BlobServiceClient, container: str, text: str) -> str:
+    """Changes whenever the blob of a text is modified, as its time of modification does."""
+    return service.get_blob_client(container, hash_of(text)).get_blob_properties().etag
+
+
+def test_a_text_that_is_stored_again_makes_its_blob_new_once_a_day(
+    storage: str, container: str
+) -> None:
+    with BlobServiceClient.from_connection_string(storage) as service:
+        clock, text = Clock(), "x" * 100
+        claims = BlobClaims(service, container, clock=clock)
+        states: list[str] = []
+        for clock.now in (0, RENEWAL - 1, RENEWAL, 2 * RENEWAL - 1, 2 * RENEWAL):
+            claims.put(hash_of(text), text)
+            states.append(state_of(service, container, text))
+        first, same, second, same_again, third = states
+        assert (first, second) == (same, same_again)
+        assert len({first, second, third}) == 3
+        clock.now = 0  # set back
+        claims.put(hash_of(text), text)
+        assert state_of(service, container, text) != third
+
+
+@pytest.mark.parametrize("reads_first", [False, True])
+def test_a_text_that_another_worker_stored_long_ago_is_new_again(
+    storage: str, container: str, reads_first: bool
+) -> None:
+    with BlobServiceClient.from_connection_string(storage) as service:
+        text = "x" * 100
+        BlobClaims(service, container).put(hash_of(text), text)
+        before = state_of(service, container, text)
+        other = BlobClaims(service, container)
+        if reads_first:
+            other.get(hash_of(text))
+        other.put(hash_of(text), text)
+        assert state_of(service, container, text) != before
+
+
+def test_a_text_whose_blob_was_deleted_is_stored_anew_after_a_day(
+    storage: str, container: str
+) -> None:
+    with BlobServiceClient.from_connection_string(storage) as service:
+        clock, text = Clock(), "x" * 100
+        claims = BlobClaims(service, container, clock=clock)
+        claims.put(hash_of(text), text)
+        service.get_blob_client(container, hash_of(text)).delete_blob()
+        clock.now = RENEWAL
+        claims.put(hash_of(text), text)
+        assert blobs(storage, container) == [hash_of(text)]
+
+
+def test_a_blob_that_is_deleted_just_before_it_is_made_new_is_stored_anew(
+    storage: str, container: str
+) -> None:
+    text = "x" * 100
+
+    def delete(response: Any) -> None:
+        if response.http_response.status_code == 409 and blobs(storage, container):
+            plain.get_blob_client(container, hash_of(text)).delete_blob()
+
+    with (
+        BlobServiceClient.from_connection_string(storage) as plain,
+        BlobServiceClient.from_connection_string(storage, raw_response_hook=delete) as hooked,
+    ):
+        BlobClaims(plain, container).put(hash_of(text), text)
+        BlobClaims(hooked, container).put(hash_of(text), text)
+        assert blobs(storage, container) == [hash_of(text)]
+
+
+def test_a_blob_that_is_made_new_between_two_parts_of_it_is_read_again(
+    storage: str, container: str
+) -> None:
+    text, read = "x" * 1000, list[int]()
+
+    def touch(response: Any) -> None:
+        read.append(response.http_response.status_code)
+        if len(read) == 1:
+            plain.get_blob_client(container, hash_of(text)).set_blob_metadata()
+
+    with (
+        BlobServiceClient.from_connection_string(storage) as plain,
+        BlobServiceClient.from_connection_string(
+            storage, raw_response_hook=touch, max_single_get_size=600, max_chunk_get_size=600
+        ) as hooked,
+    ):
+        BlobClaims(plain, container).put(hash_of(text), text)
+        assert BlobClaims(hooked, container).get(hash_of(text)) == text
+        assert 412 in read
 
 
 def test_what_was_used_last_is_kept_in_memory_up_to_a_size(storage: str, container: str) -> None:
