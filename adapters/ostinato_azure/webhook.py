@@ -97,8 +97,18 @@ def place_of(url: str, key: str | None = None, task_hub: str | None = None) -> P
         task_hub: Another hub than the app's own.
 
     Raises:
-        ValueError: It is no such URL, or the key cannot be one.
+        ValueError: It is no such URL, the key cannot be one, or it would be sent in the clear.
     """
+    place = _place(url, key, task_hub)
+    parts = urlsplit(place.base)
+    if place.key is not None and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError(
+            f"http://{parts.netloc} would be sent the key in the clear: give the URL with https://"
+        )
+    return place
+
+
+def _place(url: str, key: str | None = None, task_hub: str | None = None) -> Place:
     like = "the URL of a function app is like https://<name>.azurewebsites.net"
     try:
         parts = urlsplit(url.strip())
@@ -133,7 +143,7 @@ def place_of_binding(text: str) -> Place:
         if urlsplit(rpc).path.strip("/"):  # the loopback end; a gRPC address has no path
             query = {"taskHub": told.get("taskHubName"), "connection": told.get("connectionName")}
             return Place(rpc.rstrip("/"), None, {n: str(v) for n, v in query.items() if v})
-        place = place_of(str(told["managementUrls"]["statusQueryGetUri"]))
+        place = _place(str(told["managementUrls"]["statusQueryGetUri"]))  # its scheme is the app's
         return msgspec.structs.replace(place, grpc=True)
     except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
         # The text holds the key, and so may what is wrong with it.

@@ -202,6 +202,33 @@ def test_an_app_is_found_by_any_of_its_urls(
     assert (place.base, place.key, place.query) == (base, key, query)
 
 
+@pytest.mark.parametrize("url", ["http://app.example", f"http://app.example?code={KEY}"])
+def test_a_key_that_would_be_sent_in_the_clear_is_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with pytest.raises(
+        ValueError, match=r"http://app\.example .* in the clear: .* https"
+    ) as caught:
+        place_of(url)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["localhost:7071", "127.0.0.1", "[::1]:7071"])
+def test_on_the_way_to_this_machine_a_key_may_be_in_the_clear(host: str) -> None:
+    assert place_of(f"http://{host}", KEY).base.startswith(f"http://{host}/")
+
+
+def test_without_a_key_and_inside_the_app_there_is_nothing_to_refuse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    assert place_of("http://app.example").key is None
+    status = f"http://app.example/runtime/webhooks/durabletask/instances/ID?code={KEY}"
+    binding = {"rpcBaseUrl": "http://127.0.0.1:5", "managementUrls": {"statusQueryGetUri": status}}
+    assert place_of_binding(json.dumps(binding)).key == KEY
+
+
 def test_the_key_and_the_hub_given_go_before_those_in_the_url_and_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
