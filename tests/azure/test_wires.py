@@ -1,5 +1,5 @@
-"""Both wires on the stand-in of the extension: the cases of the conformance suite that need no
-client, and what is Azure's own: old instances, long timers, foreign text, changes of wire."""
+"""Both wires on the stand-in of the extension, in what is Azure's own: old instances, long timers,
+foreign text, changes of wire."""
 
 from __future__ import annotations
 
@@ -13,25 +13,9 @@ import pytest
 
 import ostinato as ost
 from tests.azure.wire_stand import WireStand, output
-from tests.conformance.cases import CASES
-from tests.conformance.model import Case
-from tests.conformance.world import VARIABLE, Room, World
 
 Stands = Callable[[ost.App], WireStand]
 WIRES = ("classic", "durabletask")
-
-NEEDS_CLIENT = {
-    "a child may not have its parent's id",
-    "an event may be sent to a child and answered to the parent",
-    "an instance may send itself an event",
-}
-"""They are performed by the durable client."""
-
-RUNNABLE = [
-    case
-    for case in CASES
-    if not case.script and case.start_at is None and case.name not in NEEDS_CLIENT
-]
 
 
 @pytest.fixture(params=WIRES)
@@ -45,34 +29,6 @@ def stand(request: pytest.FixtureRequest) -> Iterator[Stands]:
             return made
 
         yield make
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    world = World()
-    yield world
-    world.close()
-
-
-def by_name(case: Case) -> str:
-    return case.name
-
-
-@pytest.mark.parametrize("case", RUNNABLE, ids=by_name)
-def test_case_of_the_conformance_suite(
-    case: Case, stand: Stands, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.room = Room()
-    monkeypatch.setenv(VARIABLE, world.url)
-    host = stand(case.app)
-    instance_id = host.start(case.orchestration, case.input, version=case.version)
-    expected = case.expected
-    state = host.finish(instance_id) if expected.status.is_finished else host.state(instance_id)
-    assert state.status.name == expected.status
-    if expected.status == "Completed":
-        assert output(state) == expected.output
-    elif expected.failure_type is not None:
-        assert expected.failure_type in (state.output or "")
 
 
 def day_of_timers(ctx: ost.OrchestrationContext):

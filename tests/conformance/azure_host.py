@@ -14,6 +14,7 @@ from ostinato.events import Event
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.history import History, request_text
+from ostinato.testing.azure.http_server import HttpServer
 from ostinato.testing.azure.worker import Worker
 from ostinato.testing.azure.worker_library import LibraryWorker
 from ostinato_azure.classic import read_history
@@ -54,10 +55,12 @@ class AzureHost:
 
     Args:
         worker_of: Gives what runs an application's functions; it is not closed here.
+        server: Where it is.
     """
 
-    def __init__(self, worker_of: Callable[[ost.App], Worker]) -> None:
+    def __init__(self, worker_of: Callable[[ost.App], Worker], server: HttpServer) -> None:
         self._worker_of = worker_of
+        self._server = server
         self._deployed: list[Worker] = []
         self._clock = ManualClock(EPOCH)
         self._host: FunctionsHost | None = None
@@ -75,7 +78,7 @@ class AzureHost:
             worker.restart()  # a deployment ends the processes of before, and what they keep
         self._deployed.append(worker)
         if self._host is None:
-            self._host = FunctionsHost(worker, clock=self._clock)
+            self._host = FunctionsHost(worker, clock=self._clock, server=self._server)
         else:
             self._host.deploy(worker)
         if self._client is not None:

@@ -18,8 +18,6 @@ import azure.functions as func
 import grpc  # type: ignore[import-untyped]
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as stubs
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 import ostinato as ost
 from ostinato.client import Client, InstanceStatus
@@ -47,34 +45,21 @@ from .harness import EPOCH
 from .hosts import SETTLES_IN, go_on
 
 
-class Front:
-    """The HTTP server of one host after the other: to end one takes uvicorn long."""
-
-    def __init__(self) -> None:
-        self.behind: ASGIApp = PlainTextResponse(status_code=503)
-        self._server = HttpServer(self)
-        self.url = self._server.url
-        self.close = self._server.close
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.behind(scope, receive, send)
-
-
 class BackendHost:
     """A function app on Microsoft's in-memory backend.
 
     Args:
-        front: Where its management API is.
+        server: Where its management API is.
     """
 
-    def __init__(self, front: Front) -> None:
-        self._front = front
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
         self._clock = ManualClock(EPOCH)
         self._backend = Backend(self._clock)
         address = self._backend.start()
         self._channel: Any = grpc.insecure_channel(address, options=ANY_SIZE)
         self._hub = BackendHub(self._channel)
-        front.behind = ManagementApi(cast(TaskHub, self._hub))
+        server.serve(ManagementApi(cast(TaskHub, self._hub)))
         self._worker: _Worker | None = None
         self._client: _Client | None = None
 
@@ -85,7 +70,7 @@ class BackendHost:
 
     def deploy(self, app: ost.App) -> None:
         """Run ``app``'s functions from now on."""
-        webhook = Webhook(base=self._front.url + WEBHOOK, hub=self._hub.name)
+        webhook = Webhook(base=self._server.url + WEBHOOK, hub=self._hub.name)
         binding = client_payload(webhook, "http://127.0.0.1", grpc=True)
         target = func.FunctionApp()
         ours = Functions(app, target, grpc=True)
@@ -97,7 +82,7 @@ class BackendHost:
             self._worker.functions = functions
         if self._client is not None:
             self._client.close()
-        self._client = _Client(self._front.url, self._hub, app, ours.around)
+        self._client = _Client(self._server.url, self._hub, app, ours.around)
 
     def close(self) -> None:
         if self._client is not None:

@@ -8,16 +8,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from starlette.responses import PlainTextResponse
 
 import ostinato_azure
 from ostinato.local.memory import MemoryStore
 from ostinato.local.sqlite import SqliteStore
+from ostinato.testing.azure.http_server import HttpServer
 from ostinato.testing.azure.worker import Worker
 from ostinato.testing.azure.worker_direct import DirectWorker
 
 from .azure_host import AzureHost
 from .azure_zip import Package
-from .backend_host import BackendHost, Front
+from .backend_host import BackendHost
 from .hosts import EmbeddedHost
 from .world import VARIABLE, Room, World
 
@@ -83,34 +85,34 @@ def azure_worker(
     package.close()
 
 
-@pytest.fixture
-def azure(azure_worker: Callable[..., Worker]) -> Iterator[AzureHost]:
-    """A function app on the stand-in of Azure's hosts, on the classic wire."""
-    host = AzureHost(partial(azure_worker, grpc=False))
-    yield host
-    host.close()
-
-
-@pytest.fixture
-def azure_grpc(azure_worker: Callable[..., Worker]) -> Iterator[AzureHost]:
-    """A function app on the stand-in of Azure's hosts, on the Durable Task wire."""
-    host = AzureHost(partial(azure_worker, grpc=True))
-    yield host
-    host.close()
-
-
 @pytest.fixture(scope="session")
-def front() -> Iterator[Front]:
-    """The HTTP server of the hosts on Microsoft's backend."""
-    front = Front()
-    yield front
-    front.close()
+def server() -> Iterator[HttpServer]:
+    """The HTTP server of one host on Azure's protocols after the other."""
+    server = HttpServer(PlainTextResponse(status_code=503))
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def backend(front: Front) -> Iterator[BackendHost]:
+def azure(azure_worker: Callable[..., Worker], server: HttpServer) -> Iterator[AzureHost]:
+    """A function app on the stand-in of Azure's hosts, on the classic wire."""
+    host = AzureHost(partial(azure_worker, grpc=False), server)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def azure_grpc(azure_worker: Callable[..., Worker], server: HttpServer) -> Iterator[AzureHost]:
+    """A function app on the stand-in of Azure's hosts, on the Durable Task wire."""
+    host = AzureHost(partial(azure_worker, grpc=True), server)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def backend(server: HttpServer) -> Iterator[BackendHost]:
     """A function app on Microsoft's in-memory Durable Task backend."""
-    host = BackendHost(front)
+    host = BackendHost(server)
     yield host
     host.close()
 

@@ -17,11 +17,17 @@ async def app(scope, receive, send):
 
 
 def test_it_serves_from_when_it_is_made_until_it_is_closed():
-    server = HttpServer(app)
-    assert httpx.get(f"{server.url}/path").text == "/path"
-    server.close()
+    with closing(HttpServer(app)) as server:
+        assert httpx.get(f"{server.url}/path").text == "/path"
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/path")
+
+
+def test_another_application_may_answer_from_then_on():
+    with closing(HttpServer(PlainTextResponse(status_code=503))) as server:
+        assert httpx.get(server.url).status_code == 503
+        server.serve(app)
+        assert httpx.get(f"{server.url}/path").text == "/path"
 
 
 def test_small_answers_do_not_wait_for_each_other():

@@ -48,6 +48,8 @@ class FunctionsHost:
         port: 0 for one that is free.
         log: Takes lines for people; failures of triggered functions are told there.
         key: The key that the management API's URLs hold and ask for; with none it asks for none.
+        server: One that has served a host before, to serve this one and live on after it; by
+            default one on ``port``.
 
     Raises:
         PortInUseError: The port is taken.
@@ -63,6 +65,7 @@ class FunctionsHost:
         port: int = 0,
         log: Log = lambda line: None,
         key: str = "",
+        server: HttpServer | None = None,
     ) -> None:
         self._json = host_json or HostJson()
         self._settings = settings or AppSettings()
@@ -80,15 +83,19 @@ class FunctionsHost:
             name=self._json.hub_name,
         )
         """The app's task hub."""
+        self._owned: HttpServer | None = None
         try:
-            self._server = HttpServer(self._router(), port)
+            if server is None:
+                server = self._owned = HttpServer(self._router(), port)
+            else:
+                server.serve(self._router())
             if functions.grpc:
                 self._sidecar = SidecarServer(self.hub)
         except BaseException:
             self.hub.close()
             self._served.close()
             raise
-        self.url = self._server.url
+        self.url = server.url
         """Where the host is, without a slash at the end."""
 
     @property
@@ -135,7 +142,8 @@ class FunctionsHost:
     def close(self) -> None:
         """Stop; what runs is waited for, what waits is forgotten."""
         self._stop_polling()
-        self._server.close()
+        if self._owned is not None:
+            self._owned.close()
         if self._sidecar is not None:
             self._sidecar.close()
         self.hub.close()
