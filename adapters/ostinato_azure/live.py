@@ -38,7 +38,7 @@ class HostHistory(Protocol):
         ...
 
     def mark(self, position: int) -> object:
-        """Something small that is equal for the same event alone."""
+        """Something that is equal for the same event alone, and holds no more than that event."""
         ...
 
 
