@@ -110,7 +110,8 @@ def _only(version: str | None) -> dict[str, Any]:
     if version is None:
         return {}
     if _ETAG.fullmatch(version):
-        return {"etag": version, "match_condition": MatchConditions.IfNotModified}
+        quoted = '"' + version.strip('"') + '"'
+        return {"etag": quoted, "match_condition": MatchConditions.IfNotModified}
     if "T" in version:
         return {"if_unmodified_since": datetime.fromisoformat(version)}
     return {}

@@ -65,7 +65,7 @@ def read(uri: str, version: str | None = None) -> bytes:
 def test_a_blob_is_read_in_parts(container: ContainerClient, size: int):
     content = os.urandom(size)
     uri, etag = put(container, "a.bin", content)
-    assert read(uri) == read(uri, etag) == content
+    assert read(uri) == read(uri, etag) == read(uri, etag.strip('"')) == content
 
 
 @pytest.mark.parametrize("name", ["a b.txt", "2026/03/a.txt", "ü/50 %25#?&+'.txt", "~(a)=@:.txt"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice, takewhile
@@ -20,6 +21,7 @@ from uuid import uuid4
 import msgspec
 
 from ostinato.app import App
+from ostinato.errors import CodecError
 from ostinato.ids import derived_id
 from ostinato.triggers import (
     BlobCreated,
@@ -37,6 +39,9 @@ from ostinato_azure.webhook import place_of_binding
 
 if TYPE_CHECKING:
     from ostinato.triggers import HttpAuth
+
+
+_JSON_TYPE = re.compile(r"\s*application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
 
 def http_request(request: Any) -> HttpRequest:
@@ -78,10 +83,11 @@ def queue_message(message: Any) -> QueueMessage:
 
 
 def blob_created(blob: Any) -> BlobCreated:
-    """Return a blob as all hosts have it; its etag tells its versions apart."""
+    """Return a blob as all hosts have it; its etag, without quotes, tells its versions apart."""
     container, _, name = str(blob.name).partition("/")
     told: dict[str, Any] = blob.blob_properties or {}
-    version = str(told.get("ETag") or told.get("LastModified") or blob.length)
+    etag = str(told.get("ETag") or "").strip('"')
+    version = etag or str(told.get("LastModified") or blob.length)
     return BlobCreated(
         container=container, name=name, version=version, size=blob.length, uri=blob.uri
     )
@@ -139,9 +145,14 @@ def input_of(event: TriggerEvent) -> Any:
     them. A message's body, likewise. A blob as an object with ``container``, ``name``,
     ``version``, ``size`` and ``uri``. A tick as an object with ``name``, which is the schedule's,
     and ``at``, the time when it was due, ISO 8601, in UTC.
+
+    Raises:
+        CodecError: A request says that its body is JSON, and it is none.
     """
     if isinstance(event, HttpRequest):
         if event.body:
+            if _JSON_TYPE.match(event.headers.get("content-type", "")):
+                return _json(event.body)
             return _value(event.body.decode("utf-8", "replace"))
         values = list(event.params.values())
         return values[0] if len(values) == 1 else event.params or None
@@ -153,13 +164,16 @@ def input_of(event: TriggerEvent) -> Any:
 
 
 def start(name: str, event: TriggerEvent, binding: str, app: App) -> str:
-    """Start the orchestration for an event, once, and return its instance id."""
+    """Start the orchestration for an event, once, and return its instance id.
+
+    Raises:
+        CodecError: The event gives no input for it.
+    """
+    given = input_of(event)
     known = instance_id_for(name, event)
     instance_id = known or uuid4().hex
     client = AzureClient.from_binding(binding, app=app, claims=app_claims())
-    begin = partial(
-        client.start, name, input_of(event), instance_id=instance_id, if_exists="attach"
-    )
+    begin = partial(client.start, name, given, instance_id=instance_id, if_exists="attach")
     records = None if known is None else app_records(_hub(binding))
     try:
         if records is None:
@@ -174,6 +188,13 @@ def start(name: str, event: TriggerEvent, binding: str, app: App) -> str:
 def _hub(binding: str) -> str:
     """The task hub that a durable client's binding reaches."""
     return place_of_binding(binding).query.get("taskHub", "default")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise CodecError(f"the body is no JSON: {error}") from None
 
 
 def _value(text: str) -> Any:

@@ -80,6 +80,26 @@ def test_a_request_starts_an_instance_and_its_repetition_none(name: str):
         assert sorted(map(str, outputs(host, app))) == ["ada", "{'a': [1]}"]
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/vnd.x+json; charset=utf-8"])
+@pytest.mark.parametrize("body", [b'{"a": ', b'"\xff"', b"ada"])
+def test_a_body_that_says_it_is_json_and_is_none_starts_nothing(name: str, kind: str, body: bytes):
+    app = application(name)
+    with host_of(app, AppSettings({})) as host:
+        wrong = httpx.post(f"{host.url}/api/take/x", content=body, headers={"Content-Type": kind})
+        assert wrong.status_code == 400
+        assert wrong.text.startswith("the body is no JSON: ")
+        assert outputs(host, app) == []
+
+
+def test_a_body_that_does_not_say_what_it_is_is_json_where_it_is_json(name: str):
+    app = application(name)
+    with host_of(app, AppSettings({})) as host:
+        plain = {"Content-Type": "text/plain"}
+        httpx.post(f"{host.url}/api/take/x", content=b'{"a": ', headers=plain)
+        httpx.post(f"{host.url}/api/take/x", content=b"[1]")
+        assert sorted(map(str, outputs(host, app))) == ["[1]", '{"a": ']
+
+
 def test_a_webhook_with_a_key_starts_nothing_without_it(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TAKE_KEY", "secret")
     app = application(name)
@@ -102,12 +122,13 @@ def test_messages_and_blobs_start_instances(name: str, storage: str):
         container = blobs.create_container(f"{name}-blobs")
         host.settle()
         queue.send_message(b64encode(b'{"n": 1}').decode())
-        container.upload_blob("in/a.csv", b"1,2")
+        etag = container.upload_blob("in/a.csv", b"1,2").get_blob_properties().etag
         container.upload_blob("out/b.csv", b"3,4")
         found = outputs(host, app)
     assert {"n": 1} in found
     [blob] = [value for value in found if "container" in value]
     assert (blob["container"], blob["name"], blob["size"]) == (f"{name}-blobs", "in/a.csv", 3)
+    assert blob["version"] == etag.strip('"')
     assert len(found) == 2
 
 
