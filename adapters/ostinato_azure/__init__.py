@@ -25,8 +25,8 @@ def function_app(
         grpc: Whether to ask the extension for the Durable Task protocol, for the whole app.
 
     Raises:
-        RegistrationError: A function of ``functions`` has a name that one of ours needs, or the
-            protocol's packages are missing.
+        RegistrationError: A function of ``functions`` has a name that one of ours needs, the
+            protocol's packages are missing, or an app setting is wrong.
     """
     from importlib.util import find_spec
 
@@ -39,6 +39,11 @@ def function_app(
             "grpc=True needs the package durabletask: pip install 'ostinato[azure-grpc]', and for"
             " `ostinato build azure` put grpc = true under [tool.ostinato.azure] in pyproject.toml"
         )
-    target = functions or azure.functions.FunctionApp()
+    target = functions
+    if target is None:
+        target = azure.functions.FunctionApp()
+        # It is then taken to have HTTP functions, and does not warn, at each start of a worker,
+        # that a level of authorization which nobody set is not applied.
+        vars(target)["_require_auth_level"] = True
     Functions(app, target, grpc=grpc).register()
     return target

@@ -8,8 +8,9 @@ one that it came in.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
@@ -18,7 +19,7 @@ from ostinato.app import App
 from ostinato.definitions import ActivityDefinition
 from ostinato.errors import CodecError, RegistrationError
 from ostinato.triggers import Blob, Http, Queue, Schedule, Trigger
-from ostinato_azure.live import LiveTables
+from ostinato_azure.live import MOST_BYTES, LiveTables
 from ostinato_azure.names import CLIENT, DURABLE, GATE, Names
 from ostinato_azure.table import Surroundings
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 STORAGE = "AzureWebJobsStorage"
 """The app setting with the connection of queues and blobs."""
 
+LIVE_VARIABLE = "OSTINATO_LIVE_BYTES"
+"""The app setting that says what executions kept between turns may take; 0 keeps none."""
+
 
 class Functions:
     """Registers an application's functions on a function app.
@@ -36,13 +40,16 @@ class Functions:
         app: The application.
         target: The function app, which may have functions of its own.
         grpc: Whether to ask the extension for the Durable Task protocol.
+
+    Raises:
+        RegistrationError: ``OSTINATO_LIVE_BYTES`` is no number of bytes.
     """
 
     def __init__(self, app: App, target: func.FunctionRegister, *, grpc: bool) -> None:
         self._app = app
         self._target = target
         self._grpc = grpc
-        self._live = LiveTables()
+        self._live = LiveTables(_live_bytes(os.environ))
         self._names = Names()
         self._ours: list[Any] = []
         self._others: set[tuple[str, str]] = set()
@@ -264,6 +271,13 @@ class Functions:
             return find()
 
         vars(self._target)["get_functions"] = get_functions
+
+
+def _live_bytes(settings: Mapping[str, str]) -> int:
+    given = settings.get(LIVE_VARIABLE) or str(MOST_BYTES)
+    if not (given.isascii() and given.isdigit()):
+        raise RegistrationError(f"{LIVE_VARIABLE} is a number of bytes, not {given!r}")
+    return int(given)
 
 
 def _refuse_payload_store() -> None:

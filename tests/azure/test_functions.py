@@ -267,3 +267,42 @@ def test_a_failure_of_our_activity_is_told_to_others_in_one_line(
     host, client = beside
     told = result(host, client, client.start("plain_catching"))
     assert "ValueError: not today" in told and "$ostinato" not in told
+
+
+def runs_of_the_code(turns: int) -> int:
+    """How often an orchestrator is begun from the top in so many turns."""
+    began: list[int] = []
+    app = ost.App("counted")
+    app.activity(name="pass")(lambda: None)
+
+    @app.orchestration
+    def counted(ctx: ost.OrchestrationContext):
+        began.append(1)
+        for _ in range(turns - 1):
+            yield ctx.call_activity("pass")
+
+    _ = counted
+    worker = DirectWorker(ostinato_azure.function_app(app))
+    with FunctionsHost(worker, clock=ManualClock(EPOCH)) as host:
+        client = AzureClient(host.url)
+        client.start("counted", instance_id="one")
+        host.settle()
+        assert client.get_status("one").runtime_status == "Completed"
+        client.close()
+    return len(began)
+
+
+def test_an_app_setting_says_how_much_is_kept_between_turns(monkeypatch: pytest.MonkeyPatch):
+    assert runs_of_the_code(turns=5) == 1
+    monkeypatch.setenv("OSTINATO_LIVE_BYTES", "0")
+    assert runs_of_the_code(turns=5) == 5
+    monkeypatch.setenv("OSTINATO_LIVE_BYTES", "a lot")
+    with pytest.raises(ost.RegistrationError, match="OSTINATO_LIVE_BYTES is a number of bytes"):
+        ostinato_azure.function_app(ost.App("x"))
+
+
+def test_an_app_without_http_functions_is_listed_without_a_warning(
+    caplog: pytest.LogCaptureFixture,
+):
+    assert triggers(ostinato_azure.function_app(of_every_kind()))
+    assert caplog.messages == []
