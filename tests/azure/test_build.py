@@ -124,13 +124,14 @@ def test_unpacked_it_runs_on_a_bare_python(shop: Path, tmp_path: Path):
 
 
 def test_its_own_function_app_and_host_json_are_kept(shop: Path, tmp_path: Path):
-    folder = write(tmp_path, {"function_app.py": "app = 1\n", "host.json": '{"version": "2.0"}'})
+    own = "import azure.functions as func\n\napp = func.FunctionApp()\n"
+    folder = write(tmp_path, {"function_app.py": own, "host.json": '{"version": "2.0"}'})
     result = ostinato(
         folder, "build", "azure", "--python", HERE, XDG_CACHE_HOME=str(shop.parent / "cache")
     )
     assert result.returncode == 0, result.stderr
     with zipfile.ZipFile(folder / "app.zip") as archive:
-        assert archive.read("function_app.py") == b"app = 1\n"
+        assert archive.read("function_app.py") == own.encode()
         assert archive.read("host.json") == b'{"version": "2.0"}'
 
 

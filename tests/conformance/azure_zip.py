@@ -6,6 +6,7 @@ which wire.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,15 @@ class Package:
         (project / "host.json").write_text('{"version": "2.0"}')
         (project / "pyproject.toml").write_text(PYPROJECT)
         command = [sys.executable, "-m", "ostinato.cli", "build", "azure", "-o", "../app.zip"]
-        subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=240)
+        settings = {"CONFORMANCE_APP": "0", "CONFORMANCE_WIRE": "durabletask"}
+        subprocess.run(
+            command,
+            cwd=project,
+            env=os.environ | settings,
+            check=True,
+            capture_output=True,
+            timeout=240,
+        )
         with zipfile.ZipFile(folder / "app.zip") as package:
             package.extractall(self._app)
 

@@ -14,6 +14,7 @@ from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.files import project_files
 from ostinato_azure.packaging.framework import framework_files, framework_version
 from ostinato_azure.packaging.host_json import host_json
+from ostinato_azure.packaging.loading import check_app, check_files
 from ostinato_azure.packaging.requirements import requirements
 from ostinato_azure.packaging.settings import read_settings
 from ostinato_azure.packaging.target import Target
@@ -50,6 +51,7 @@ def build(
     *,
     target: Target,
     fresh: bool = False,
+    check: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Write the package of ``project`` to ``output``; the same project gives the same bytes.
@@ -61,22 +63,26 @@ def build(
             then generated.
         target: The function app's Python and platform.
         fresh: Resolve the dependencies anew.
+        check: See that the package can run before it is written.
         say: Told of each step.
 
     Raises:
-        PackagingError: The project cannot be packed as it is.
+        PackagingError: The project cannot be packed as it is, or would not run.
     """
-    entries: dict[str, Path | bytes] = {}
-    own = project_files(project, leave_out=frozenset({output.resolve()}))
-    entries.update(own)
+    own: dict[str, Path | bytes] = {**project_files(project, leave_out={output.resolve()})}
     if "function_app.py" not in own or "host.json" not in own:
-        _generate(entries, project, find_app(), say)
+        _generate(own, project, find_app(), say)
+    if check:
+        check_files(own, target)
     say(f"installing dependencies for Python {target.python} on {target.platform}")
     installed = install(requirements(project, target), target, cache=cache_folder(), fresh=fresh)
     if installed.is_cached:
         say("dependencies are those of the last build (--no-cache resolves them anew)")
     packages = {**installed.files(), **framework_files()}
-    entries.update({f"{SITE_PACKAGES}/{name}": source for name, source in packages.items()})
+    if check:
+        say("loading the app")
+        check_app(own, packages, target, project, say)
+    entries = own | {f"{SITE_PACKAGES}/{name}": source for name, source in packages.items()}
     entries["requirements.txt"] = _pinned(installed)
     say(f"packing {len(entries):,} files")
     unpacked = write_zip(output, entries)

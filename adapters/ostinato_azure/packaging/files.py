@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pathspec
@@ -68,7 +68,7 @@ LOOKED_INTO = 1024 * 1024
 """Bytes of a file that are looked at."""
 
 
-def project_files(project: Path, *, leave_out: frozenset[Path] = frozenset()) -> dict[str, Path]:
+def project_files(project: Path, *, leave_out: Set[Path] = frozenset()) -> dict[str, Path]:
     """Return the files to pack by their name in the package, in order of the names.
 
     Args:
@@ -99,7 +99,7 @@ def _rules(project: Path) -> pathspec.GitIgnoreSpec:
 
 
 def _walk(
-    folder: Path, project: Path, rules: pathspec.GitIgnoreSpec, leave_out: frozenset[Path]
+    folder: Path, project: Path, rules: pathspec.GitIgnoreSpec, leave_out: Set[Path]
 ) -> Iterator[tuple[str, Path]]:
     for path in folder.iterdir():
         name = path.relative_to(project).as_posix()

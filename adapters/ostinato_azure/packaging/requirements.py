@@ -18,6 +18,9 @@ from ostinato_azure.packaging.target import Target
 FRAMEWORK = "ostinato"
 """Not installed from an index: it is packed as it is here."""
 
+OWN_FILE = "requirements.txt"
+"""Where it is, pyproject.toml is not looked at."""
+
 
 def requirements(project: Path, target: Target) -> tuple[str, ...]:
     """Return the lines of a requirements file that holds all that ``target`` has to have.
@@ -112,8 +115,14 @@ def _parsed(line: str) -> Requirement | None:
         return None
 
 
+def declared_in(project: Path) -> str:
+    """Return the place where a project names its dependencies, or where it best would."""
+    is_table = not (project / OWN_FILE).is_file() and "project" in read_pyproject(project)
+    return "[project] dependencies in pyproject.toml" if is_table else OWN_FILE
+
+
 def _project_lines(project: Path) -> list[str]:
-    own = project / "requirements.txt"
+    own = project / OWN_FILE
     if own.is_file():
         return list(_read(own))
     declared: list[str] = read_pyproject(project).get("project", {}).get("dependencies", [])

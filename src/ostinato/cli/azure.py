@@ -59,15 +59,19 @@ def build_azure(
     platform: PlatformOption = PLATFORM,
     app: AppOption = None,
     no_cache: CacheOption = False,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="See that the package can run.")
+    ] = True,
 ) -> None:
     """Make the zip file that a function app runs from, of the folder it is called in.
 
-    Leaves out what .funcignore names. The same project gives the same bytes.
+    Leaves out what .funcignore names. The same project gives the same bytes. Before it is written
+    the app is loaded, with nothing but the package where this Python is the function app's.
 
     Exit codes: 0 built, 2 usage.
     """
     with _azure():
-        typer.echo(_build(output, app, python, platform, fresh=no_cache))
+        typer.echo(_build(output, app, python, platform, fresh=no_cache, check=check))
 
 
 @synth.command("azure")
@@ -160,7 +164,7 @@ def deploy_azure(
         _deploy(
             deployment,
             yes=yes,
-            build=None if package else lambda: _build(built, app, python, platform, fresh=False),
+            build=None if package else lambda: _build(built, app, python, platform),
         )
 
 
@@ -202,7 +206,15 @@ def _settings(app: ost.App, named: Sequence[str], *, may_lack: bool) -> dict[str
     return {name: os.environ.get(name, "") for name in names}
 
 
-def _build(output: Path, app: str | None, python: str, platform: str, *, fresh: bool) -> str:
+def _build(
+    output: Path,
+    app: str | None,
+    python: str,
+    platform: str,
+    *,
+    fresh: bool = False,
+    check: bool = True,
+) -> str:
     """Build, and return what is to be said of it."""
     from ostinato_azure.packaging.build import build
     from ostinato_azure.packaging.target import Target
@@ -213,6 +225,7 @@ def _build(output: Path, app: str | None, python: str, platform: str, *, fresh: 
         lambda: app_reference(app, Path.cwd()),
         target=Target(python=python, platform=platform),
         fresh=fresh,
+        check=check,
         say=_note,
     )
     return (
