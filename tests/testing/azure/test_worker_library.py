@@ -206,3 +206,15 @@ def test_an_interpreter_named_from_here_is_found_from_the_apps_folder(serve, mon
 def test_a_folder_without_an_app_says_so(tmp_path):
     with pytest.raises(IndexingFailed, match=r"there is no function_app\.py in"):
         LibraryWorker(tmp_path)
+
+
+def test_an_app_that_brings_its_packages_has_them_and_nothing_of_this_environment(serve, tmp_path):
+    serve(
+        f"\n    import pytest{ACTIVITIES}"
+    )  # without packages of its own the environment's are there
+    packages = tmp_path / ".python_packages" / "lib" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "brought.py").write_text("")
+    with pytest.raises(IndexingFailed, match="No module named 'pytest'"):
+        serve(f"\n    import pytest{ACTIVITIES}")
+    assert serve(f"\n    import brought, sqlite3, werkzeug{ACTIVITIES}").functions

@@ -19,11 +19,23 @@ import logging
 import os
 import signal
 import sys
+import sysconfig
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import IO, Any
+
+PACKAGES = Path(".python_packages", "lib", "site-packages")
+"""Where an app brings its packages."""
+
+DYNLOAD = "lib-dynload"
+"""The folder of the standard library's extension modules."""
+
+WORKERS_OWN = {"azure_functions_runtime", "azurefunctions", "markupsafe", "werkzeug"}
+"""What an app's process has on Azure, too, beside azure.functions."""
 
 
 def main(folder: Path) -> None:
@@ -33,9 +45,9 @@ def main(folder: Path) -> None:
     frames_out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what functions print must not come between the frames
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for noisy in ("azure", "azure_functions_runtime"):
+    for noisy in ("azure", "azure_functions_runtime", "httpcore", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    sys.path[:0] = [str(folder / ".python_packages" / "lib" / "site-packages"), str(folder)]
+    sys.path[:0] = [str(folder / PACKAGES), str(folder)]
     asyncio.run(serve(folder, frames_in, frames_out))
 
 
@@ -49,14 +61,20 @@ async def serve(folder: Path, frames_in: IO[bytes], frames_out: IO[bytes]) -> No
 
     try:
         worker = importlib.import_module("azure_functions_runtime")
+        importlib.import_module("azure.functions")  # the app's own if it brings one
     except ModuleNotFoundError as error:
         missing = f"{sys.executable} cannot run functions: {error}"
         send({"failed": f"{missing}\nhint: pip install azure-functions-runtime", "stack": ""})
         return
+    if (folder / PACKAGES).is_dir():
+        hide_environment([str(folder / PACKAGES), str(folder)])
     worker.start_threadpool_executor()
     protos = Protos()
     init = SimpleNamespace(capabilities={}, function_app_directory=str(folder))
+    library = logging.getLogger("azure.functions")
+    library.setLevel(logging.CRITICAL)  # why an app cannot be loaded is told below, and once
     started = await worker.worker_init_request(_request("worker_init_request", init, protos))
+    library.setLevel(logging.WARNING)
     listed = await worker.functions_metadata_request(_request("metadata", None, protos))
     failure = getattr(started.result, "exception", None)
     if failure is not None:
@@ -81,6 +99,27 @@ async def serve(folder: Path, frames_in: IO[bytes], frames_out: IO[bytes]) -> No
 
     await _each_frame(frames_in, answer)
     os._exit(0)  # the host is gone: threads of functions must not keep us
+
+
+def hide_environment(own: list[str]) -> None:
+    """Leave to an app that brings its packages those, Python's and the worker's, as deployed."""
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    python = [p for p in sys.path if p.endswith(".zip") or Path(p) in {stdlib, stdlib / DYNLOAD}]
+    hidden = [path for path in sys.path if path not in {*own, *python}]
+    sys.path[:] = [*own, *python]
+    sys.meta_path.append(_WorkersOwn(hidden))
+
+
+class _WorkersOwn(MetaPathFinder):
+    """Finds what the worker library brings; some of it is imported only when it is needed."""
+
+    def __init__(self, places: list[str]) -> None:
+        self._places = places
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return PathFinder.find_spec(fullname, self._places) if fullname in WORKERS_OWN else None
 
 
 async def _each_frame(source: IO[bytes], answer: Callable[[Mapping[str, Any]], Any]) -> None:
