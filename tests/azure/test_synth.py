@@ -438,6 +438,33 @@ def test_files_are_written_once_and_the_parameters_stay_their_owners(tmp_path: P
     assert (tmp_path / PARAMETERS).read_text() == "{}"
 
 
+def test_a_host_json_by_hand_is_replaced_only_by_force(tmp_path: Path):
+    by_hand = '{"version": "2.0", "functionTimeout": "01:00:00"}'
+    write(tmp_path, {"app.py": SHOP, "host.json": by_hand})
+    refused = ostinato(tmp_path, "synth", "azure")
+    assert refused.returncode == 2
+    assert "host.json was not generated" in refused.stderr
+    assert "[tool.ostinato.azure.host]" in refused.stderr
+    assert "--force" in refused.stderr
+    assert (tmp_path / "host.json").read_text() == by_hand
+    assert not (tmp_path / MAIN).exists()
+    forced = ostinato(tmp_path, "synth", "azure", "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert (tmp_path / "host.json").read_text() != by_hand
+
+
+def test_a_generated_host_json_follows_the_app_until_somebody_changes_it(tmp_path: Path):
+    write_files(synthesize(shop(), [], Settings()), tmp_path)
+    host = tmp_path / "host.json"
+    host.write_bytes(host.read_bytes().replace(b"\n", b"\r\n"))  # as some systems check it out
+    slow = shop()
+    slow.activity(name="slow", timeout=7200)(lambda: None)
+    assert set(write_files(synthesize(slow, [], Settings()), tmp_path)) == {"host.json", MAIN}
+    host.write_text(host.read_text().replace("02:01:00", "03:00:00"))
+    with pytest.raises(PackagingError, match=r"host\.json was not generated, or was changed"):
+        write_files(synthesize(slow, [], Settings()), tmp_path)
+
+
 def test_a_file_of_no_more_use_is_removed(tmp_path: Path):
     with_blobs = synthesize(shop(), [BlobFunction(name="f", path="in/{n}")], Settings())
     write_files(with_blobs, tmp_path)

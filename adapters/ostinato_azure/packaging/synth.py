@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,15 +19,19 @@ PARAMETERS = "infra/azure/main.parameters.json"
 EVENTS = "infra/azure/events.json"
 HOST = "host.json"
 
+HOST_MARK = "hostJsonSha256"
+"""In the template's metadata: by it a host.json that was generated is told from one by hand."""
+
 
 def synthesize(
     app: ost.App, blob_functions: Iterable[BlobFunction], settings: Settings
 ) -> dict[str, str | None]:
     """Return the text of each file by name; None for one that the app has no need of."""
     events = events_template(blob_functions)
+    host = host_json(app, settings)
     return {
-        HOST: host_json(app, settings),
-        MAIN: arm.text(main_template(app)),
+        HOST: host,
+        MAIN: arm.text(main_template(app) | {"metadata": {HOST_MARK: _mark(host)}}),
         PARAMETERS: arm.text(main_parameters(app)),
         EVENTS: None if events is None else arm.text(events),
     }
@@ -45,13 +50,23 @@ def differing(files: Mapping[str, str | None], folder: Path) -> list[str]:
     ]
 
 
-def write(files: Mapping[str, str | None], folder: Path) -> list[str]:
+def write(files: Mapping[str, str | None], folder: Path, *, force: bool = False) -> list[str]:
     """Write the files that differ, remove those of no use; return their names.
 
+    Args:
+        files: What `synthesize` gave.
+        folder: Where they are.
+        force: Replace a host.json that was not generated, too.
+
     Raises:
-        PackagingError: One cannot be written.
+        PackagingError: One cannot be written, or the host.json is somebody's own: then none is.
     """
     changed = differing(files, folder)
+    if HOST in changed and not force and _is_own(folder):
+        raise PackagingError(
+            f"{folder / HOST} was not generated, or was changed since, and would be replaced: put "
+            "its settings under [tool.ostinato.azure.host] in pyproject.toml, then give --force"
+        )
     for name in changed:
         path, content = folder / name, files[name]
         try:
@@ -63,6 +78,18 @@ def write(files: Mapping[str, str | None], folder: Path) -> list[str]:
         except OSError as error:
             raise PackagingError(f"{path} cannot be written: {error.strerror or error}") from None
     return changed
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether there is a host.json that is not the one written with the folder's template."""
+    text = _content(folder / HOST)
+    return text is not None and f'"{HOST_MARK}": "{_mark(text)}"' not in (
+        _content(folder / MAIN) or ""
+    )
+
+
+def _mark(host: str) -> str:
+    return hashlib.sha256(host.encode()).hexdigest()
 
 
 def _content(path: Path) -> str | None:

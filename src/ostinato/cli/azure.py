@@ -83,6 +83,9 @@ def synth_azure(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit with 1 if something would change.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a host.json that was written by hand, too.")
+    ] = False,
 ) -> None:
     """Write infra/azure/*.json (ARM templates) and host.json.
 
@@ -92,7 +95,7 @@ def synth_azure(
         from ostinato_azure.packaging.synth import differing, write
 
         files = _synthesize(app)
-        changed = differing(files, output) if check else write(files, output)
+        changed = differing(files, output) if check else write(files, output, force=force)
         for name in changed:
             typer.echo(f"{'differs' if check else 'written'}: {output / name}")
     if check and changed:
