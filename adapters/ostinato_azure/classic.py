@@ -39,7 +39,8 @@ from ostinato_azure.failures import (
 )
 from ostinato_azure.live import LiveTables, take_turn
 from ostinato_azure.names import CLIENT, GATE
-from ostinato_azure.table import Surroundings, Table, is_rewound_mark
+from ostinato_azure.table import Surroundings, Table
+from ostinato_azure.turns import is_rewound_mark
 
 DETAILS_SINCE = 3
 """``upperSchemaVersionNew`` from which on an answer may hold ``failureDetails``."""

@@ -30,7 +30,8 @@ from ostinato_azure.failures import PROPERTY, ending, failure_from_details
 from ostinato_azure.live import LiveTables, take_turn
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.rewound import rewound
-from ostinato_azure.table import Surroundings, Table, is_rewound_mark
+from ostinato_azure.table import Surroundings, Table
+from ostinato_azure.turns import is_rewound_mark
 
 
 def respond(

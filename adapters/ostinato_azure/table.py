@@ -18,10 +18,9 @@ answer whether it is free. When a wait ends is a function of the history.
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -59,6 +58,9 @@ from ostinato_azure.markers import (
     version_due,
 )
 from ostinato_azure.names import CLIENT, GATE
+from ostinato_azure.rewinding import Failures
+from ostinato_azure.turns import Turn, recorded_markers, turns_of
+from ostinato_azure.waiting import Chains, Groups
 
 LONGEST_TIMER = timedelta(days=6)
 """Timers that are due later are set in hops: Azure Storage cannot delay a message for longer."""
@@ -72,8 +74,6 @@ MISMATCH = "NonDeterminismError"
 
 TRIES = 5
 """How often an operation with the durable client is asked for before it is given up."""
-
-_REWOUND = re.compile(r"Rewound: (Task|SubOrchestrationInstance|Execution)\w+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +95,6 @@ class Surroundings:
     hop: timedelta = HOP
 
 
-@dataclass(slots=True)
-class _Turn:
-    at: datetime
-    messages: list[Event] = field(default_factory=list[Event])
-    scheduled: list[Scheduling] = field(default_factory=list[Scheduling])
-
-
 class Table:
     """One generation of an instance as the host and the core have it.
 
@@ -119,9 +112,9 @@ class Table:
         self._next_host_id = 0
         self._seen = 0
         self._ready: deque[Entry] = deque()
-        self._held: dict[int, deque[Entry]] = {}
-        self._running: dict[int, int] = {}
-        self._chains: dict[str, deque[Entry]] = {}
+        self._groups = Groups()
+        self._chains = Chains()
+        self._failures = Failures()
         self._live = False
         self._now = datetime.min
         self._gate: Entry | None = None
@@ -130,14 +123,6 @@ class Table:
         self._children: set[str] = set()
         """Ids of the children that are asked for and have not ended."""
         self._ending: set[int] = set()
-        self._failed: set[int] = set()
-        """Core ids of what has failed."""
-        self._ids_at_failure = -1
-        """How many host ids there were at the first of these failures."""
-        self._failed_unseen = False
-        """Whether something has failed of which the core, or the history, does not know."""
-        self._rewinds: bool | None = None
-        """See `rewinds`; None before the end."""
         self._tags: dict[str, str] | None = None
         self._clock_stands_at = datetime.max
         """Where the extension's clock stays: the turn in which it last awaited something."""
@@ -154,12 +139,8 @@ class Table:
 
     @property
     def rewinds(self) -> bool:
-        """Whether a rewind that takes every failure out of the history is the core's own.
-
-        So it is where each failure is one that ended the execution, and nothing was asked for
-        because of one.
-        """
-        return self._rewinds is True
+        """Whether a rewind that takes every failure out of the history is the core's own."""
+        return self._failures.rewinds
 
     @property
     def custom_status(self) -> Json | None:
@@ -242,8 +223,8 @@ class Table:
 
     def run(self, history: Sequence[Event]) -> None:
         """Give the core a history whose task ids are the host's; its last turn is the new one."""
-        turns = _turns(history)
-        self._recorded_markers.update(_markers(history))
+        turns = turns_of(history)
+        self._recorded_markers.update(recorded_markers(history))
         self._play(turns)
 
     def go_on(self, events: Sequence[Event]) -> bool:
@@ -258,16 +239,16 @@ class Table:
         recorded = [event for event in events[: max(turn, 0)] if isinstance(event, SCHEDULING)]
         if len(recorded) != turn or any(isinstance(e, ev.ExecutionRewound) for e in events):
             return False
-        if sorted(_markers(recorded)) != sorted(self._asked_markers):
+        if sorted(recorded_markers(recorded)) != sorted(self._asked_markers):
             return False
-        self._recorded_markers.update(_markers(events))
+        self._recorded_markers.update(recorded_markers(events))
         for event in recorded:
             self._match(event)
-        self._play(_turns(events[turn:]))
+        self._play(turns_of(events[turn:]))
         outcome = self.outcome
         return not (isinstance(outcome, Failed) and outcome.failure.type == MISMATCH)
 
-    def _play(self, turns: list[_Turn]) -> None:
+    def _play(self, turns: list[Turn]) -> None:
         recorded = max((n for n, turn in enumerate(turns) if turn.scheduled), default=-1)
         for position, turn in enumerate(turns):
             last = position == len(turns) - 1
@@ -312,7 +293,7 @@ class Table:
                 if entry is not None:
                     ended = msgspec.structs.replace(event, task_id=entry.core_id)
                     if isinstance(ended, ev.SubOrchestrationInstanceFailed):
-                        self._note_failure(entry)
+                        self._failures.note(entry.core_id, self._next_host_id)
                         failure = _named(ended.failure, entry)
                         ended = msgspec.structs.replace(ended, failure=failure)
                     self._feed([ended])
@@ -404,7 +385,7 @@ class Table:
         if entry.kind is Kind.CHILD:
             self._children.discard(entry.instance_id)
         if entry.group is not None:
-            self._running[entry.group] -= 1
+            self._groups.ended(entry.group)
         return entry
 
     def _activity_ended(self, event: ev.TaskCompleted | ev.TaskFailed) -> None:
@@ -412,7 +393,7 @@ class Table:
         if entry is None:
             return
         if entry.kind in (Kind.GATE, Kind.CLIENT) and isinstance(event, ev.TaskFailed):
-            self._failed_unseen = True
+            self._failures.note_other()
         if entry.kind is Kind.GATE:
             self._gate = None
             self._clock_stands_at = self._now
@@ -421,16 +402,9 @@ class Table:
         elif isinstance(event, ev.TaskCompleted):
             self._feed([ev.TaskCompleted(at=event.at, task_id=entry.core_id, result=event.result)])
         else:
-            self._note_failure(entry)
+            self._failures.note(entry.core_id, self._next_host_id)
             failure = _named(event.failure, entry)
             self._feed([msgspec.structs.replace(event, task_id=entry.core_id, failure=failure)])
-
-    def _note_failure(self, entry: Entry) -> None:
-        if self.outcome is not None:
-            return
-        if not self._failed:
-            self._ids_at_failure = self._next_host_id
-        self._failed.add(entry.core_id)
 
     def _operation_ended(self, entry: Entry, event: ev.TaskCompleted | ev.TaskFailed) -> None:
         if isinstance(event, ev.TaskFailed) and entry.tries < TRIES - 1:
@@ -444,15 +418,15 @@ class Table:
                 self._refuse_child(entry.action)
             else:
                 self._ready.append(self._child(entry.action, again=True))
-        waiting = self._chains[entry.instance_id]
-        while waiting and waiting[0].is_check and entry.instance_id in self._children:
-            refused = waiting.popleft().action
-            assert isinstance(refused, CreateSubOrchestration)
-            self._refuse_child(refused)
-        if waiting:
-            self._ready.append(waiting.popleft())
-        else:
-            del self._chains[entry.instance_id]
+        following = self._chains.next(entry.instance_id)
+        while (
+            following is not None and following.is_check and following.instance_id in self._children
+        ):
+            assert isinstance(following.action, CreateSubOrchestration)
+            self._refuse_child(following.action)
+            following = self._chains.next(entry.instance_id)
+        if following is not None:
+            self._ready.append(following)
 
     def _timer_fired(self, event: ev.TimerFired) -> None:
         entry = self._ended(event.task_id)
@@ -486,19 +460,12 @@ class Table:
                 if self._transcript is not None:  # in the turn that asked, whatever it waits for
                     self._transcript.append(_recorded(action, self._now))
                 self._ask(action)
-        self._fill_groups()
-        if self.outcome is not None:
-            if self._rewinds is None:
-                self._rewinds = self._can_be_rewound()
-            self._wind_up()
-
-    def _can_be_rewound(self) -> bool:
-        return not (self._failed or self._failed_unseen) or (
-            not self._failed_unseen
-            and self._failed == set(self._core.culprits)
-            and self._ids_at_failure == self._next_host_id
-            and not any(entry.core_id >= 0 for entry in self._ready)
-        )
+        if self.outcome is None:
+            self._ready.extend(self._groups.admitted())
+            return
+        asks_more = any(entry.core_id >= 0 for entry in self._ready)
+        self._failures.decide(self._core.culprits, self._next_host_id, asks_more=asks_more)
+        self._wind_up()
 
     def _ask(self, action: Action) -> None:
         match action:
@@ -542,7 +509,7 @@ class Table:
         if action.group is None:
             self._ready.append(entry)
         else:
-            self._held.setdefault(action.group, deque()).append(entry)
+            self._groups.add(action.group, entry)
 
     def _write(self, entry: Entry) -> Entry:
         """Write what an activity is given: only where the host is to be asked for it."""
@@ -563,19 +530,6 @@ class Table:
         payload = envelope.plain(action.input)
         entry.text = envelope.written(msgspec.structs.replace(payload, call=call))
         return entry
-
-    def _fill_groups(self) -> None:
-        """Give free places of bounded maps to their next items, in order of id."""
-        if self.outcome is not None:
-            return
-        for group, waiting in self._held.items():
-            while waiting:
-                action = waiting[0].action
-                assert isinstance(action, ScheduleTask) and action.bound is not None
-                if self._running.get(group, 0) >= action.bound:
-                    break
-                self._running[group] = self._running.get(group, 0) + 1
-                self._ready.append(waiting.popleft())
 
     def _ask_child(self, action: CreateSubOrchestration) -> None:
         if action.detached:
@@ -632,7 +586,7 @@ class Table:
 
     def _answer(self, action: Action, answer: Event) -> None:
         """Tell the core at once what comes of an ask that the host is never asked for."""
-        self._failed_unseen = True
+        self._failures.note_other()
         self._tell([_recorded(action, self._now)])
         self._feed([answer])
 
@@ -647,23 +601,16 @@ class Table:
             is_check=isinstance(operation, operations.CheckId),
             again=action is None,
         )
-        waiting = self._chains.get(operation.instance_id)
-        if waiting is None:
-            self._chains[operation.instance_id] = deque()
+        if self._chains.add(entry):
             self._ready.append(entry)
-        else:
-            waiting.append(entry)
 
     def _wind_up(self) -> None:
         """The execution has ended: drop what never starts, and end its open children."""
-        self._held.clear()
+        self._groups.clear()
         kept = [e for e in self._ready if self._starts_after_the_end(e)]
         self._ready.clear()
         self._ready.extend(kept)
-        for waiting in self._chains.values():
-            left = [e for e in waiting if not e.is_check]
-            waiting.clear()
-            waiting.extend(left)
+        self._chains.drop_checks()
         for entry in (*self._known.values(), *kept):
             if (
                 entry.kind is Kind.CHILD
@@ -766,22 +713,12 @@ class Table:
         return _stands_for(event)
 
 
-def is_rewound_mark(data: str | None) -> bool:
-    """Whether a GenericEvent's data mark what a rewind took out, and no rewind itself."""
-    return _REWOUND.fullmatch(data or "") is not None
-
-
 def _named(failure: Failure, entry: Entry) -> Failure:
     """A failure that the host made, with the name and the attempt of what failed."""
     if failure.task is not None:
         return failure
     attempt = entry.action.attempt if isinstance(entry.action, ScheduleTask) else failure.attempt
     return msgspec.structs.replace(failure, task=entry.name, attempt=attempt)
-
-
-def _markers(history: Iterable[Event]) -> Iterator[datetime]:
-    """Due times of the markers that are recorded."""
-    return (e.due for e in history if isinstance(e, ev.TimerCreated) and is_marker(e.due))
 
 
 def _recorded(action: Action, at: datetime) -> Event:
@@ -804,20 +741,3 @@ def _stands_for(event: Scheduling) -> Entry:
             return Entry(Kind.CLIENT, name=event.name)
         case _:
             assert_never(event)
-
-
-def _turns(history: Sequence[Event]) -> list[_Turn]:
-    """The history by turns; what comes before the first belongs to it."""
-    turns: list[_Turn] = []
-    before: list[Event] = []
-    for event in history:
-        if isinstance(event, ev.OrchestratorStarted):
-            turns.append(_Turn(event.at, before))
-            before = []
-        elif not turns:
-            before.append(event)
-        elif isinstance(event, SCHEDULING):
-            turns[-1].scheduled.append(event)
-        else:
-            turns[-1].messages.append(event)
-    return turns
