@@ -6,7 +6,7 @@ instance is started and marked when it has been: a record without the mark is of
 start was cut off, and starts it; one with the mark starts nothing any more. What is cut off
 between the start and the mark finds the instance again, unless it was purged in that moment.
 
-Of a schedule that catches up, one blob holds the tick handled last.
+Of a schedule, one blob holds the tick handled last, and at first when it began.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RecordError(OstinatoError):
 
 
 class LastTick(msgspec.Struct, frozen=True):
-    """The tick of a schedule that was handled last."""
+    """The tick of a schedule that was handled last; before the first one, when it began."""
 
     at: datetime
     etag: str
@@ -80,8 +80,12 @@ class Records:
         with self._explained(name):
             self._container.get_blob_client(name).set_blob_metadata(_STARTED)
 
-    def last_tick(self, schedule: str) -> LastTick | None:
-        """Return the tick of a schedule that was handled last; None where none was yet.
+    def last_tick(self, schedule: str, begin: datetime) -> LastTick:
+        """Return the tick of a schedule that was handled last.
+
+        Args:
+            schedule: What tells it from others of the hub.
+            begin: Noted, and from now on returned, where nothing is known of the schedule.
 
         Raises:
             RecordError: It cannot be read.
@@ -93,11 +97,12 @@ class Records:
             try:
                 found = self._container.download_blob(name)
             except ResourceNotFoundError:
-                return None
+                self._create(name, _noted(begin))
+                found = self._container.download_blob(name)
             at = datetime.fromisoformat(found.readall().decode())
             return LastTick(at, found.properties.etag)
 
-    def set_last_tick(self, schedule: str, at: datetime, before: LastTick | None) -> None:
+    def set_last_tick(self, schedule: str, at: datetime, before: LastTick) -> None:
         """Note the tick handled last, unless another run has noted one since ``before``.
 
         Raises:
@@ -107,19 +112,14 @@ class Records:
         from azure.core.exceptions import ResourceModifiedError
 
         name = f"{_SCHEDULES}/{self._hub}/{schedule}"
-        data = at.astimezone(UTC).isoformat().encode()
-        with self._explained(name):
-            if before is None:
-                self._create(name, data)
-                return
-            with suppress(ResourceModifiedError):
-                self._container.upload_blob(
-                    name,
-                    data,
-                    overwrite=True,
-                    etag=before.etag,
-                    match_condition=MatchConditions.IfNotModified,
-                )
+        with self._explained(name), suppress(ResourceModifiedError):
+            self._container.upload_blob(
+                name,
+                _noted(at),
+                overwrite=True,
+                etag=before.etag,
+                match_condition=MatchConditions.IfNotModified,
+            )
 
     def close(self) -> None:
         """Close the connections to the account."""
@@ -162,6 +162,10 @@ class Records:
                 f"blob {name} in container {container!r} of storage account {account!r}, by which "
                 f"triggers know what they started, cannot be used: {reason(error)}"
             ) from None
+
+
+def _noted(at: datetime) -> bytes:
+    return at.astimezone(UTC).isoformat().encode()
 
 
 def app_records(hub: str, settings: Mapping[str, str] = os.environ) -> Records | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import re
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -40,6 +41,7 @@ from ostinato_azure.webhook import place_of_binding
 if TYPE_CHECKING:
     from ostinato.triggers import HttpAuth
 
+_logger = logging.getLogger(__name__)
 
 _JSON_TYPE = re.compile(r"\s*application/([\w.-]+\+)?json\s*(;|$)", re.IGNORECASE)
 
@@ -59,7 +61,10 @@ def http_request(request: Any) -> HttpRequest:
 
 
 def is_allowed(auth: HttpAuth | None, request: HttpRequest) -> bool:
-    """Whether the caller shows what the webhook asks for; a secret not set opens nothing."""
+    """Whether the caller shows what the webhook asks for; a secret not set opens nothing.
+
+    The log says which one that is, once; the caller is not told.
+    """
     if auth is None:
         return True
     key = os.environ.get(auth.key_env, "") if auth.key_env else ""
@@ -69,7 +74,21 @@ def is_allowed(auth: HttpAuth | None, request: HttpRequest) -> bool:
     secret = os.environ.get(auth.hmac_env, "") if auth.hmac_env else ""
     signature = "sha256=" + hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
     given = request.headers.get("x-hub-signature-256", "")
-    return bool(secret) and hmac.compare_digest(given.encode(), signature.encode())
+    if secret and hmac.compare_digest(given.encode(), signature.encode()):
+        return True
+    for variable in (auth.key_env, auth.hmac_env):
+        if variable and not os.environ.get(variable):
+            _warn_unset(variable)
+    return False
+
+
+@cache
+def _warn_unset(variable: str) -> None:
+    _logger.warning(
+        "%s is not set: a webhook takes its secret from this environment variable (app setting), "
+        "and refuses whoever shows one",
+        variable,
+    )
 
 
 def queue_message(message: Any) -> QueueMessage:
@@ -120,22 +139,24 @@ def ticks(name: str, schedule: Schedule, since: datetime, now: datetime) -> list
 def start_due(name: str, schedule: Schedule, now: datetime, binding: str, app: App) -> None:
     """Start the orchestration for the ticks that are due at ``now``.
 
-    A schedule that catches up goes on from the last tick it handled, however long ago that was;
-    when it is new, and where the app has no storage, it looks back a few minutes as others do.
+    A schedule begins with the minute in which it is first seen. Then it goes on from the last tick
+    it handled: however long ago that was if it catches up, else no longer than `LOOK_BACK`. Where
+    the app has no storage nothing is known of it, and each run looks back so far.
     """
-    since = now - LOOK_BACK
-    records = app_records(_hub(binding)) if schedule.catch_up else None
+    recent = now - LOOK_BACK
+    records = app_records(_hub(binding))
     if records is None:
-        for tick in ticks(name, schedule, since, now):
+        for tick in ticks(name, schedule, recent, now):
             start(name, tick, binding, app)
         return
     key = derived_id(name, schedule.cron, schedule.timezone)
-    last = records.last_tick(key)
-    due = ticks(name, schedule, since if last is None else last.at, now)
+    minute_before = now.replace(second=0, microsecond=0) - timedelta(minutes=1)
+    last = records.last_tick(key, minute_before)
+    due = ticks(name, schedule, last.at if schedule.catch_up else max(last.at, recent), now)
     for tick in due:
         start(name, tick, binding, app)
-    if due or last is None:
-        records.set_last_tick(key, due[-1].at if due else since, last)
+    if due:
+        records.set_last_tick(key, due[-1].at, last)
 
 
 def input_of(event: TriggerEvent) -> Any:

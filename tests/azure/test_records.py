@@ -25,7 +25,7 @@ from ostinato.testing.azure.host_settings import AppSettings, HostJson
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato.triggers import BlobCreated, QueueMessage, ScheduleTick, TriggerEvent
 from ostinato_azure.client import AzureClient
-from ostinato_azure.records import CONTAINER, RecordError, Records, app_records
+from ostinato_azure.records import CONTAINER, LastTick, RecordError, Records, app_records
 from ostinato_azure.triggers import start, start_due
 from tests.conformance.harness import EPOCH
 
@@ -107,8 +107,8 @@ def test_storage_that_refuses_is_one_error_without_the_key_and_nothing_is_starte
         records = Records(refusing, "h")
         for use in (
             lambda: records.once("take-1", starts),
-            lambda: records.last_tick("nightly"),
-            lambda: records.set_last_tick("nightly", EPOCH, None),
+            lambda: records.last_tick("nightly", EPOCH),
+            lambda: records.set_last_tick("nightly", EPOCH, LastTick(EPOCH, "e")),
         ):
             with pytest.raises(RecordError, match=f"'{CONTAINER}'.* access was refused") as caught:
                 use()
@@ -156,17 +156,12 @@ def test_the_last_tick_is_kept_and_moved_only_by_the_run_that_read_it(
     service: BlobServiceClient, container: ContainerClient
 ) -> None:
     one, other = records_in(container, service), records_in(container, service)
-    assert one.last_tick("nightly") is None
-    one.set_last_tick("nightly", EPOCH, None)
-    other.set_last_tick("nightly", EPOCH - timedelta(days=1), None)
-    seen = other.last_tick("nightly")
-    assert seen is not None
+    assert one.last_tick("nightly", EPOCH).at == EPOCH
+    seen = other.last_tick("nightly", EPOCH - timedelta(days=1))
     assert seen.at == EPOCH
     one.set_last_tick("nightly", EPOCH + timedelta(hours=2), seen)
     other.set_last_tick("nightly", EPOCH + timedelta(hours=1), seen)
-    found = one.last_tick("nightly")
-    assert found is not None
-    assert found.at == EPOCH + timedelta(hours=2)
+    assert one.last_tick("nightly", EPOCH).at == EPOCH + timedelta(hours=2)
 
 
 # --- triggers ---
@@ -326,10 +321,35 @@ def test_one_that_was_down_since_its_first_day_misses_nothing(stand: Stand) -> N
     assert stand.due(at(3, 12), NIGHTLY) == ["2026-07-02T02:00:00Z", "2026-07-03T02:00:00Z"]
 
 
+PLAIN = ost.Schedule("0 2 * * *")
+
+
 def test_a_schedule_that_does_not_catch_up_starts_what_is_due_now(stand: Stand) -> None:
-    plain = ost.Schedule("0 2 * * *")
-    assert stand.due(at(2, 2, 3), plain) == ["2026-07-02T02:00:00Z"]
-    assert stand.due(at(5, 9), plain) == []
+    assert stand.due(at(1, 12), PLAIN) == []  # deployed
+    assert stand.due(at(2, 2, 3), PLAIN) == ["2026-07-02T02:00:00Z"]
+    assert stand.due(at(2, 2, 4), PLAIN) == []
+    assert stand.due(at(5, 9), PLAIN) == []
+
+
+@pytest.mark.parametrize("schedule", [NIGHTLY, PLAIN], ids=["catches up", "does not"])
+def test_a_new_schedule_begins_with_the_minute_it_is_first_seen_in(
+    stand: Stand, schedule: ost.Schedule
+) -> None:
+    often = ost.Schedule("* * * * *", catch_up=schedule.catch_up)
+    assert stand.due(at(2, 2, 3), schedule) == []  # a tick of three minutes ago was not its own
+    assert stand.due(at(2, 2, 3), often) == ["2026-07-02T02:03:00Z"]
+    assert stand.due(at(2, 2, 5), often) == ["2026-07-02T02:04:00Z", "2026-07-02T02:05:00Z"]
+
+
+@pytest.mark.parametrize("schedule", [NIGHTLY, PLAIN], ids=["catches up", "does not"])
+def test_the_first_tick_is_not_lost_when_its_start_is_cut_off(
+    stand: Stand, schedule: ost.Schedule
+) -> None:
+    nowhere = stand.binding.replace(stand.host.url, "http://127.0.0.1:9")
+    with pytest.raises(ost.errors.OstinatoError, match="did not answer"):
+        start_due("take", schedule, at(2, 2), nowhere, stand.app)
+    assert stand.due(at(2, 2, 1), schedule) == ["2026-07-02T02:00:00Z"]
+    assert stand.due(at(2, 2, 2), schedule) == []
 
 
 def test_zones_of_one_schedule_are_caught_up_each_by_itself(stand: Stand) -> None:
