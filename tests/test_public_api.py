@@ -21,6 +21,7 @@ PUBLIC = {
         "CodecError",
         "Failure",
         "Http",
+        "HttpAuth",
         "HttpRequest",
         "HubLockedError",
         "InstanceExistsError",

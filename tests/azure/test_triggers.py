@@ -20,7 +20,7 @@ from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.host_settings import AppSettings, HostJson
 from ostinato.testing.azure.worker_direct import DirectWorker
-from ostinato.triggers import HttpAuth, ScheduleTick
+from ostinato.triggers import ScheduleTick
 from ostinato_azure.client import AzureClient
 from ostinato_azure.triggers import LOOK_BACK, input_of, ticks
 from tests.conformance.harness import EPOCH
@@ -32,7 +32,7 @@ def application(name: str) -> ost.App:
     @app.orchestration(
         triggers=[
             ost.Http("take/{user}"),
-            ost.Http("guarded", auth=HttpAuth(key_env="TAKE_KEY")),
+            ost.Http("guarded", auth=ost.HttpAuth(key_env="TAKE_KEY")),
             ost.Queue(f"{name}-queue"),
             ost.Blob(f"{name}-blobs/in/{{file}}"),
         ]
@@ -109,6 +109,23 @@ def test_a_webhook_with_a_key_starts_nothing_without_it(name: str, monkeypatch: 
         assert httpx.post(url, json=1, headers={"x-functions-key": "wrong"}).status_code == 401
         assert httpx.post(url, json=1, headers={"x-functions-key": "secret"}).status_code == 202
         assert outputs(host, app) == [1]
+
+
+@pytest.mark.parametrize("way", ["key_env", "hmac_env"])
+def test_a_secret_that_is_not_set_is_named_once_in_the_log_and_not_to_the_caller(
+    way: str, caplog: pytest.LogCaptureFixture
+):
+    variable = f"UNSET_{uuid4().hex}"
+    app = ost.App("unset")
+    auth = ost.HttpAuth(**{way: variable})
+    app.orchestration(name="take", triggers=[ost.Http("take", auth=auth)])(lambda ctx: (yield))
+    empty = {"x-functions-key": "", "x-hub-signature-256": "sha256="}
+    with host_of(app, AppSettings({})) as host:
+        answers = [httpx.post(f"{host.url}/api/take", headers=empty) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
+    assert not any(variable in answer.text for answer in answers)
+    (record,) = [r for r in caplog.records if variable in r.getMessage()]
+    assert record.levelname == "WARNING"
 
 
 def test_messages_and_blobs_start_instances(name: str, storage: str):
