@@ -158,13 +158,16 @@ def test_an_app_that_is_left_out_of_its_package_is_an_error(tmp_path: Path):
         (["--python", "3.9"], "--python 3.9: a function app runs Python 3.11, 3.12, 3.13"),
         (["--platform", "win_amd64"], "--platform win_amd64: a function app runs on Linux"),
         (["--app", "nowhere:app"], "there is no module 'nowhere'"),
+        (["--platform", "manylinux_2_28_aarch64"], "a function app's machine is x86_64"),
         (["-o", "/proc/app.zip"], "/proc/app.zip cannot be written"),
+        (["-o", "."], ". is a folder: name a file in it, such as app.zip"),
     ],
 )
 def test_bad_arguments_are_told_in_a_line(shop: Path, arguments: list[str], said: str):
     result = ostinato(shop, "build", "azure", *arguments, XDG_CACHE_HOME=str(shop.parent / "cache"))
     assert result.returncode == 2
     assert said in result.stderr
+    assert "installing" not in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -271,9 +274,15 @@ def test_the_time_in_the_zip_may_be_given(tmp_path: Path, monkeypatch: pytest.Mo
     with zipfile.ZipFile(output) as archive:
         assert [i.filename for i in archive.infolist()] == ["a", "b"]
         assert archive.infolist()[0].date_time == (2020, 9, 13, 12, 26, 40)
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    with pytest.raises(PackagingError, match="'yesterday', not seconds"):
-        write_zip(output, {})
+
+
+@pytest.mark.parametrize("given", ["yesterday", "4354819199", "9" * 5000])
+def test_a_time_that_a_zip_cannot_hold_is_refused(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", given)
+    with pytest.raises(PackagingError, match=f"'{given}', not seconds"):
+        write_zip(tmp_path / "a.zip", {})
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path):
@@ -411,7 +420,6 @@ def test_older_platforms_run_on_newer_ones():
     assert tags[:2] == ["manylinux_2_17_x86_64", "manylinux2014_x86_64"]
     assert "manylinux1_x86_64" in tags
     assert "manylinux_2_28_x86_64" not in tags
-    assert Target(platform="manylinux_2_28_aarch64").markers()["platform_machine"] == "aarch64"
 
 
 @pytest.mark.parametrize(

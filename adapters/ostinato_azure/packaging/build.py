@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 import ostinato as ost
-from ostinato_azure.packaging.archive import write_zip
+from ostinato_azure.packaging.archive import check_output, write_zip
 from ostinato_azure.packaging.dependencies import Installed, cache_folder, install
 from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.files import project_files
@@ -69,6 +69,7 @@ def build(
     Raises:
         PackagingError: The project cannot be packed as it is, or would not run.
     """
+    check_output(output)
     own: dict[str, Path | bytes] = {**project_files(project, leave_out={output.resolve()})}
     if "function_app.py" not in own or "host.json" not in own:
         _generate(own, project, find_app(), say)
