@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 import ostinato as ost
-from activities.objects import Opened, objects
+from activities.objects import Opened
+from activities.places import objects
 
 app = ost.App("files")
 

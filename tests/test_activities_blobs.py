@@ -29,7 +29,8 @@ from azure.storage.blob import (
 
 import ostinato as ost
 from activities.blobs import blob_at
-from activities.objects import CHUNK, objects
+from activities.objects import CHUNK
+from activities.places import objects
 from orchestrations import app
 
 

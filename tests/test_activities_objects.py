@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.objects import CHUNK, objects
+from activities.objects import CHUNK
+from activities.places import objects
 
 
 def read(uri: str) -> bytes:
