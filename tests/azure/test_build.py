@@ -20,6 +20,12 @@ from ostinato_azure.packaging.requirements import requirements
 from ostinato_azure.packaging.target import Target
 from tests.azure.projects import HERE, SHOP, ostinato, own_names, write
 
+AZURITE = (
+    "AccountName=devstoreaccount1;AccountKey="
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+"""As in Azurite's documentation."""
+
 OTHER = "3.12"
 """A Python that none of the tests runs on."""
 
@@ -211,6 +217,8 @@ def test_environments_histories_and_caches_are_never_packed(tmp_path: Path):
             ".mypy_cache/a": "",
             "local.settings.json": "{}",
             ".env": "A=1",
+            "prod.env": "A=1",
+            "pkg/.envrc": "A=1",
             "pkg/a.py": "",
         },
     )
@@ -226,6 +234,17 @@ def test_environments_histories_and_caches_are_never_packed(tmp_path: Path):
         ("deploy.key", "anything", "by its name"),
         ("notes.txt", "x\n-----BEGIN OPENSSH PRIVATE KEY-----\n", "PRIVATE KEY"),
         ("config.json", '"AccountName=a;AccountKey=abc=="', "AccountKey="),
+        ("credentials-prod.json", "{}", "by its name"),
+        ("home/.aws/credentials", "", "by its name"),
+        ("home/.azure/clouds.config", "", "by its name"),
+        ("store.py", f'"AccountName=a;AccountKey={"k3y+" * 21}kk=="', "a storage key"),
+        ("bus.py", f"'SharedAccessKey={'k3y/' * 10}kkk='", "a message bus key"),
+        ("sign.py", f'K = """-----BEGIN PRIVATE KEY-----\n{"MIIE" * 16}\n"""', "a private key"),
+        (
+            "sign.py",
+            f"K = ('-----BEGIN RSA PRIVATE KEY-----\\n'\n  '{'MIIE' * 16}')",
+            "private key",
+        ),
     ],
 )
 def test_what_looks_like_a_secret_is_refused_by_name(
@@ -237,12 +256,21 @@ def test_what_looks_like_a_secret_is_refused_by_name(
     assert name in result.stderr
     assert why in result.stderr
     assert "hint: name them in .funcignore" in result.stderr
-    assert "abc==" not in result.stderr
+    assert not any(key in result.stderr for key in ("abc==", "k3y", "MIIE"))
     write(tmp_path, {".funcignore": name})
     assert names(tmp_path) == ["shop.py"]
 
 
-@pytest.mark.parametrize("name", [".env", "local.settings.json"])
+def test_code_may_speak_of_keys_and_hold_the_one_that_all_know(tmp_path: Path):
+    code = (
+        "BEGIN = '-----BEGIN PRIVATE KEY-----'\n"
+        "if 'AccountKey=' in text or 'SharedAccessKey=' in text: refuse(text)\n"
+    )
+    write(tmp_path, {"a.py": code, "b.py": f"'{AZURITE}'", "c.toml": f"storage = '{AZURITE}'"})
+    assert names(tmp_path) == ["a.py", "b.py", "c.toml"]
+
+
+@pytest.mark.parametrize("name", [".env", "prod.env", ".envrc", "local.settings.json"])
 def test_settings_with_secrets_are_refused_even_when_they_are_asked_for(tmp_path: Path, name: str):
     write(tmp_path, {name: "{}", ".funcignore": f"!{name}"})
     with pytest.raises(PackagingError, match=name):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Set
 from pathlib import Path
 
@@ -30,8 +31,9 @@ ALWAYS = (
     "*.db-shm",
     "*.db-wal",
     "*.db.lock",
-    ".env",
+    "*.env",
     ".env.*",
+    ".envrc",
     "local.settings.json",
 )
 """Earlier packages, caches, histories and local settings: left out whatever ``.funcignore`` says,
@@ -42,8 +44,9 @@ USUALLY = ("/tests/", "/test/", "/docs/", "/infra/", "/dist/", "/build/", "/.*",
 
 SECRET_NAMES = (
     "local.settings.json",
-    ".env",
+    "*.env",
     ".env.*",
+    ".envrc",
     "*.pem",
     "*.key",
     "*.pfx",
@@ -60,9 +63,29 @@ SECRET_NAMES = (
     ".git-credentials",
     "azureProfile.json",
     "msal_token_cache.*",
+    "credentials*.json",
+    ".aws/",
+    ".azure/",
 )
-SECRET_MARKS = (b"PRIVATE KEY-----", b"AccountKey=", b"SharedAccessKey=")
+SECRET_MARKS = {
+    rb"PRIVATE KEY-----": "'PRIVATE KEY'",
+    rb"AccountKey=": "'AccountKey='",
+    rb"SharedAccessKey=": "'SharedAccessKey='",
+}
 """What a file with a secret holds: a private key, or a storage or message bus key."""
+
+WHOLE_SECRETS = {
+    # Between the mark and the key a literal may have line ends, quotes and the like.
+    rb"PRIVATE KEY-----(?:\\[nr]|[\s\"'+()\\])*[A-Za-z0-9+/]{40}": "a private key",
+    rb"AccountKey=[A-Za-z0-9+/]{86}==": "a storage key",
+    rb"SharedAccessKey=[A-Za-z0-9+/]{43}=": "a message bus key",
+}
+"""Code may speak of keys, so of Python's files only those are refused that hold a whole one."""
+
+PUBLIC_KEY = (
+    b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+"""Azurite's, which everybody knows."""
 
 LOOKED_INTO = 1024 * 1024
 """Bytes of a file that are looked at."""
@@ -79,7 +102,7 @@ def project_files(project: Path, *, leave_out: Set[Path] = frozenset()) -> dict[
         PackagingError: One of them looks like a secret, or a folder is a link.
     """
     found = dict(sorted(_walk(project, project, _rules(project), leave_out)))
-    secrets = [f"{name} ({why})" for name, path in found.items() if (why := _secret(path))]
+    secrets = [f"{name} ({why})" for name, path in found.items() if (why := _secret(name, path))]
     if secrets:
         listed = "\n  ".join(secrets)
         raise PackagingError(
@@ -121,19 +144,15 @@ def _walk(
 _NAMES = pathspec.GitIgnoreSpec.from_lines(SECRET_NAMES)
 
 
-def _secret(path: Path) -> str | None:
+def _secret(name: str, path: Path) -> str | None:
     """Why a file looks like a secret; None when it does not."""
     with path.open("rb") as file:
-        begin = file.read(LOOKED_INTO)
-    for mark in SECRET_MARKS:
-        if mark in begin and not _is_code(path):
-            return f"holds {mark.decode().strip('-')!r}"
+        begin = file.read(LOOKED_INTO).replace(b"AccountKey=" + PUBLIC_KEY, b"")
+    marks = WHOLE_SECRETS if path.suffix == ".py" else SECRET_MARKS
+    for mark, what in marks.items():
+        if re.search(mark, begin):
+            return f"holds {what}"
     is_certificate = b"-----BEGIN CERTIFICATE-----" in begin
-    if _NAMES.match_file(path.name) and not is_certificate:
+    if _NAMES.match_file(name) and not is_certificate:
         return "by its name"
     return None
-
-
-def _is_code(path: Path) -> bool:
-    """Code may speak of keys; one that holds a whole key is not to be told from it."""
-    return path.suffix == ".py"
