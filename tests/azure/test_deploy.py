@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from ostinato.cli.commands import cli
 from ostinato_azure.packaging.deploy import (
     ATTEMPTS,
     PAUSE,
@@ -59,6 +61,10 @@ OUTPUTS = {
 }
 ACCOUNT = [["account", "show"], {"stdout": json.dumps({"name": "Pay as you go"})}]
 CREATED = [["deployment", "group", "create"], {"stdout": json.dumps(OUTPUTS)}]
+FUNCTIONS = ["order", "pack", "order_http", "order_queue"]
+OURS = ["ostinato-gate", "ostinato-client", "ostinato_http"]
+LIST = ["functionapp", "function", "list"]
+LISTED = [LIST, {"stdout": json.dumps([f"corner-abc/{name}" for name in FUNCTIONS + OURS])}]
 CODE = ["functionapp", "deployment", "source", "config-zip"]
 
 
@@ -91,7 +97,7 @@ class Az:
 
 @pytest.fixture
 def az(tmp_path: Path) -> Az:
-    return Az(tmp_path / "bin", ACCOUNT, CREATED)
+    return Az(tmp_path / "bin", ACCOUNT, CREATED, LISTED)
 
 
 @pytest.fixture
@@ -120,8 +126,9 @@ def no_pause(seconds: float) -> None:
 
 
 def test_infrastructure_comes_first_then_the_code(project: Path, az: Az):
-    outputs = deploy(deployment(project, location="westeurope"), az.cli(), nothing, no_pause)
-    group, main, code = az.commands
+    asked = deployment(project, location="westeurope", functions=FUNCTIONS)
+    deployed = deploy(asked, az.cli(), nothing, no_pause)
+    group, main, code, listing = az.commands
     assert group == "group create --name rg --location westeurope --output none"
     assert main.startswith("deployment group create --resource-group rg --name ostinato-main")
     assert f"--parameters @{project / PARAMETERS} pythonVersion=3.13" in main
@@ -129,7 +136,9 @@ def test_infrastructure_comes_first_then_the_code(project: Path, az: Az):
         "functionapp deployment source config-zip --resource-group rg --name corner-abc "
         f"--src {project / 'app.zip'} --build-remote false --output none"
     )
-    assert outputs.host_name == "corner-abc.azurewebsites.net"
+    assert listing.startswith("functionapp function list --resource-group rg --name corner-abc ")
+    assert deployed.outputs.host_name == "corner-abc.azurewebsites.net"
+    assert deployed.missing == []
 
 
 def test_without_a_location_the_group_must_exist(project: Path, az: Az):
@@ -143,7 +152,7 @@ def test_without_a_location_the_group_must_exist(project: Path, az: Az):
 def test_blobs_events_come_after_the_code(project: Path, az: Az):
     write(project, {EVENTS: "{}"})
     deploy(deployment(project, name="corner"), az.cli(), nothing, no_pause)
-    main, code, events = az.commands[1:]
+    main, code, events, _ = az.commands[1:]
     assert " name=corner " in main
     assert code.startswith("functionapp")
     assert f"--template-file {project / EVENTS}" in events
@@ -156,10 +165,11 @@ def test_what_is_planned_is_what_is_run(project: Path, az: Az):
     planned = plan(asked)
     signed_in(az.cli())
     deploy(asked, az.cli(), nothing, no_pause)
-    run = ["az " + command for command in az.commands]
+    run = [shlex.join(["az", *call["arguments"]]) for call in az.calls]
     assert run[:4] == planned[:4]
     told_later = shlex.quote(f"storageName={UNKNOWN}")
     assert run[4] == planned[4].replace(told_later, "storageName=cornerstore")
+    assert run[5:] == planned[5:]
 
 
 def test_secrets_go_by_a_file_that_only_its_owner_reads_and_that_is_gone(project: Path, az: Az):
@@ -178,12 +188,24 @@ def test_secrets_go_by_a_file_that_only_its_owner_reads_and_that_is_gone(project
 
 def test_the_code_is_tried_again_while_its_role_is_not_known_yet(project: Path, az: Az):
     refused = {"code": 1, "stderr": "ERROR: BlobUploadFailedException"}
-    az.answer(ACCOUNT, CREATED, [CODE, [refused, refused, {}]])
+    az.answer(ACCOUNT, CREATED, [CODE, [refused, refused, {}]], LISTED)
     waited: list[float] = []
     said: list[str] = []
     deploy(deployment(project), az.cli(), said.append, waited.append)
     assert waited == [PAUSE, PAUSE]
     assert sum("BlobUploadFailed" in text for text in said) == 2
+
+
+def test_functions_that_azure_does_not_list_are_looked_for_again_and_named(project: Path, az: Az):
+    some = {"stdout": json.dumps(["corner-abc/Order", "corner-abc/pack"])}
+    asked = deployment(project, functions=["order", "pack", "order_http"])
+    az.answer(ACCOUNT, CREATED, [LIST, [{"stdout": "[]"}, some, LISTED[1]]])
+    waited: list[float] = []
+    assert deploy(asked, az.cli(), nothing, waited.append).missing == []
+    assert waited == [PAUSE, PAUSE]
+    az.answer(ACCOUNT, CREATED, [LIST, some])
+    assert deploy(asked, az.cli(), nothing, waited.append).missing == ["order_http"]
+    assert len(waited) == 2 + ATTEMPTS - 1
 
 
 def test_in_the_end_the_failure_is_told(project: Path, az: Az):
@@ -209,6 +231,17 @@ def test_a_failed_infrastructure_ends_it_at_once(project: Path, az: Az):
 def test_templates_that_are_not_there_are_asked_for(tmp_path: Path):
     with pytest.raises(PackagingError, match="write it with ostinato synth azure"):
         check(deployment(tmp_path))
+
+
+def test_parameters_of_another_environment_take_the_place_of_the_projects(project: Path, az: Az):
+    staging = write(project, {"staging.json": "{}"}) / "staging.json"
+    (project / PARAMETERS).unlink()
+    asked = deployment(project, parameters=staging)
+    check(asked)
+    deploy(asked, az.cli(), nothing, no_pause)
+    assert f"--parameters @{staging} pythonVersion" in az.commands[1]
+    with pytest.raises(PackagingError, match=r"there is no file .*prod\.json"):
+        check(deployment(project, parameters=project / "prod.json"))
 
 
 # --- the command line ---
@@ -249,6 +282,25 @@ def test_a_dry_run_prints_the_commands_and_runs_none(project: Path, az: Az):
     assert az.calls == []
 
 
+def test_a_deployment_of_which_azure_lists_less_than_the_app_has_fails(
+    project: Path, az: Az, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("ostinato_azure.packaging.deploy.PAUSE", 0)
+    monkeypatch.setenv("PATH", str(az.folder))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    az.answer(ACCOUNT, CREATED, [LIST, {"stdout": '["corner-abc/order"]'}])
+    result = CliRunner().invoke(
+        cli, ["deploy", "azure", "-g", "rg", "--yes", "--zip", "app.zip", "--app", "shop:app"]
+    )
+    assert result.exit_code == 1, result.stderr
+    assert result.stdout == "https://corner-abc.azurewebsites.net\n"
+    for name in {*FUNCTIONS, *OURS} - {"order"}:
+        assert f"error: Azure does not list the function {name!r}\n" in result.stderr
+    assert "'order'" not in result.stderr
+
+
 def test_without_az_one_is_told_where_to_get_it(project: Path, tmp_path: Path):
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -276,9 +328,7 @@ def test_nothing_is_deployed_that_nobody_confirmed(project: Path, az: Az):
     assert az.commands == ["account show --output json"]
 
 
-WEBHOOK = SHOP.replace('item}")', "item}\", auth=HttpAuth('SHOP_KEY'))").replace(
-    "import ostinato as ost", "import ostinato as ost\nfrom ostinato.triggers import HttpAuth"
-)
+WEBHOOK = SHOP.replace('item}")', "item}\", auth=ost.HttpAuth('SHOP_KEY'))")
 
 
 @pytest.fixture
@@ -301,8 +351,9 @@ def test_a_webhooks_secret_that_is_not_there_is_named(webhook: Callable[..., Any
     assert result.returncode == 2
     assert "the environment lacks SHOP_KEY" in result.stderr
     assert az.calls == []
-    shown = webhook("--dry-run", path=az.folder)
-    assert "<a file with SHOP_KEY>" in shown.stdout
+    shown = webhook("--dry-run", "--setting", "OTHER", path=az.folder, OTHER="set")
+    assert "<a file with OTHER, SHOP_KEY>" in shown.stdout
+    assert "warning: not set in this environment: SHOP_KEY\n" in shown.stderr
 
 
 def test_infrastructure_that_is_out_of_date_is_told(webhook: Callable[..., Any], project: Path):

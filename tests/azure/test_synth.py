@@ -263,6 +263,17 @@ def test_records_of_events_are_kept_for_days_that_can_be_chosen_and_schedules_fo
         assert any(id.endswith(f"/default/containers/{records.CONTAINER}") for id in found)
 
 
+def test_redundancy_and_the_days_of_logs_can_be_chosen():
+    for given, sku, days in (
+        ({}, "Standard_LRS", 30),
+        ({"storageRedundancy": "Standard_ZRS", "logRetentionDays": 90}, "Standard_ZRS", 90),
+    ):
+        found = resources(shop(), **given)
+        assert only(found, "Microsoft.Storage/storageAccounts")["sku"] == {"name": sku}
+        workspace = only(found, "Microsoft.OperationalInsights/workspaces")["properties"]
+        assert workspace["retentionInDays"] == days
+
+
 @pytest.mark.parametrize("name", ["x", "pipelines", "A very, very long name of an app", "42", "ÄÖ"])
 def test_names_keep_azures_limits(name: str):
     found = resources(shop(*TRIGGERS, name=name))
@@ -326,6 +337,9 @@ def test_each_function_with_a_blob_trigger_gets_its_events():
     assert subscription["properties"]["filter"]["subjectBeginsWith"] == (
         "/blobServices/default/containers/incoming/blobs/data/"
     )
+    assert subscription["properties"]["filter"]["subjectEndsWith"] == ".csv"
+    whole = subscriptions[url.replace("ingest_blob", "audit_blob")]["properties"]["filter"]
+    assert "subjectEndsWith" not in whole
     assert set(subscription["dependsOn"]) <= found.keys()
     assert re.fullmatch(r"[A-Za-z0-9-]{3,64}", subscription["name"].split("/")[1])
 

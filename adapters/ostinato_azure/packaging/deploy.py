@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     settings: Mapping[str, str] = {}
     """Further settings of the app: secrets, so they are never shown."""
+    parameters: Path | None = None
+    """The template's parameters; None is the project's own."""
+    functions: Sequence[str] = ()
+    """The functions that Azure should list in the end."""
 
     def group_command(self) -> list[str]:
         """Return what creates the resource group, or sees that it is there."""
@@ -56,11 +60,15 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         """Return what deploys the infrastructure and prints the template's outputs."""
         command = ["deployment", "group", "create", "--resource-group", self.group]
         command += ["--name", "ostinato-main", "--template-file", str(self.project / MAIN)]
-        command += ["--parameters", f"@{self.project / PARAMETERS}"]
+        command += ["--parameters", f"@{self.parameters_file()}"]
         command += [f"pythonVersion={self.python}"]
         command += [f"name={self.name}"] if self.name else []
         command += [f"@{settings_file}"] if settings_file else []
         return [*command, "--query", "properties.outputs", "--output", "json"]
+
+    def parameters_file(self) -> Path:
+        """Return the file with the template's parameters."""
+        return self.parameters or self.project / PARAMETERS
 
     def code_command(self, name: str) -> list[str]:
         """Return what gives the app its package."""
@@ -74,6 +82,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         command += ["--name", "ostinato-events", "--template-file", str(self.project / EVENTS)]
         command += ["--parameters", f"name={name}", f"storageName={storage_name}"]
         return [*command, "--output", "none"]
+
+    def list_command(self, name: str) -> list[str]:
+        """Return what lists the functions that Azure found in the package."""
+        command = ["functionapp", "function", "list", "--resource-group", self.group]
+        return [*command, "--name", name, "--query", "[].name", "--output", "json"]
 
     def has_events(self) -> bool:
         """Return whether a function of the app waits for blobs."""
@@ -89,13 +102,24 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     management_url: str
 
 
+class Deployed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a deployment came to."""
+
+    outputs: Outputs
+    missing: Sequence[str]
+    """Functions that Azure does not list."""
+
+
 def check(deployment: Deployment) -> None:
     """See that the templates are there.
 
     Raises:
         PackagingError: They are not.
     """
-    for name in (MAIN, PARAMETERS):
+    given = deployment.parameters
+    if given is not None and not given.is_file():
+        raise PackagingError(f"there is no file {given}")
+    for name in (MAIN, PARAMETERS) if given is None else (MAIN,):
         if not (deployment.project / name).is_file():
             raise PackagingError(f"there is no {name}: write it with ostinato synth azure")
 
@@ -112,6 +136,7 @@ def plan(deployment: Deployment) -> list[str]:
     ]
     if deployment.has_events():
         commands.append(deployment.events_command(name, UNKNOWN))
+    commands.append(deployment.list_command(name))
     return [shown(command) for command in commands]
 
 
@@ -133,7 +158,7 @@ def deploy(
     az: AzureCli,
     say: Callable[[str], None],
     pause: Callable[[float], None] = time.sleep,
-) -> Outputs:
+) -> Deployed:
     """Run the commands of `plan` but the first; say each before it runs.
 
     Args:
@@ -173,7 +198,25 @@ def deploy(
     patiently("code", deployment.code_command(outputs.name))
     if deployment.has_events():
         patiently("events of blobs", deployment.events_command(outputs.name, outputs.storage_name))
-    return outputs
+
+    def not_listed() -> list[str]:
+        listed = once("functions that Azure found", deployment.list_command(outputs.name))
+        return _missing(deployment.functions, json.loads(listed))
+
+    missing = not_listed()
+    for _ in range(ATTEMPTS - 1):
+        if not missing:
+            break
+        say(f"not yet: {', '.join(missing)}\n  looking again in {PAUSE:.0f} s")
+        pause(PAUSE)
+        missing = not_listed()
+    return Deployed(outputs=outputs, missing=missing)
+
+
+def _missing(declared: Iterable[str], listed: Iterable[str]) -> list[str]:
+    """Which functions are not listed; Azure has ``<app>/<function>``, and ignores case."""
+    found = {name.rpartition("/")[2].lower() for name in listed}
+    return [name for name in declared if name.lower() not in found]
 
 
 @contextmanager

@@ -80,7 +80,8 @@ def _topic() -> Json:
 
 def _subscription(function: BlobFunction) -> Json:
     container, _, pattern = function.path.partition("/")
-    begins = pattern.partition("{")[0]
+    begins, brace, _ = pattern.partition("{")
+    ends = pattern.rpartition("}")[2] if brace else ""
     host = resource_id(f"{site.SITE}/host", site.NAME, "'default'")
     key = f"listKeys({host}, '{site.API}').systemKeys.blobs_extension"
     name = re.sub(r"[^A-Za-z0-9-]", "-", function.name)[:64].ljust(3, "-")
@@ -105,6 +106,7 @@ def _subscription(function: BlobFunction) -> Json:
                 "subjectBeginsWith": (
                     f"/blobServices/default/containers/{container}/blobs/{begins}"
                 ),
+                **({"subjectEndsWith": ends} if ends else {}),
             },
             "eventDeliverySchema": "EventGridSchema",
             "retryPolicy": {"maxDeliveryAttempts": 30, "eventTimeToLiveInMinutes": 1440},

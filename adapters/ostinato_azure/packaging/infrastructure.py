@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import ostinato as ost
 from ostinato.triggers import Blob, Http, Queue, Trigger
-from ostinato_azure.packaging import site, storage
+from ostinato_azure.packaging import site, storage, telemetry
 from ostinato_azure.packaging.arm import Json, parameter, parameters_file, template
 from ostinato_azure.packaging.roles import role_resources
 from ostinato_azure.packaging.site import site_resources
@@ -20,6 +20,9 @@ PREFIX_LENGTH = 20
 
 RECORD_DAYS = 90
 """Longer than a queue keeps a message, and than senders of requests try again."""
+
+LOG_DAYS = 30
+"""The least that there is, and included in the price of taking them in."""
 
 MANAGEMENT = "/runtime/webhooks/durabletask"
 
@@ -59,6 +62,8 @@ def main_parameters(app: ost.App) -> Json:
             "instanceMemoryMB": 2048,
             "maximumInstanceCount": 100,
             "alwaysReady": [],
+            storage.REDUNDANCY: storage.REDUNDANCIES[0],
+            telemetry.LOG_DAYS: LOG_DAYS,
             storage.RECORD_DAYS: RECORD_DAYS,
         }
     )
@@ -144,6 +149,19 @@ def _parameters(app: ost.App) -> Json:
                     '[{"name": "durable", "instanceCount": 1}]; other groups are http and blob.'
                 )
             },
+        },
+        storage.REDUNDANCY: {
+            "type": "string",
+            "defaultValue": storage.REDUNDANCIES[0],
+            "allowedValues": list(storage.REDUNDANCIES),
+            "metadata": {"description": "Copies of what is stored: LRS in one datacenter."},
+        },
+        telemetry.LOG_DAYS: {
+            "type": "int",
+            "defaultValue": LOG_DAYS,
+            "minValue": 30,
+            "maxValue": 730,
+            "metadata": {"description": "Days for which logs are kept."},
         },
         storage.RECORD_DAYS: {
             "type": "int",

@@ -23,6 +23,18 @@ _OURS = (PACKAGE_CONTAINER, records.CONTAINER, CLAIM_CONTAINER)
 RECORD_DAYS = "triggerRecordDays"
 """The parameter that says how long the events that started instances are remembered."""
 
+REDUNDANCY = "storageRedundancy"
+"""The parameter that says in how many places the account keeps its data."""
+
+REDUNDANCIES = (
+    "Standard_LRS",
+    "Standard_ZRS",
+    "Standard_GRS",
+    "Standard_RAGRS",
+    "Standard_GZRS",
+    "Standard_RAGZRS",
+)
+
 
 def account_resources(queues: Iterable[str], containers: Iterable[str]) -> list[Json]:
     """Return the account, which takes identities only, and what is in it from the beginning."""
@@ -32,7 +44,7 @@ def account_resources(queues: Iterable[str], containers: Iterable[str]) -> list[
         "name": f"[{ACCOUNT_NAME}]",
         "location": f"[{parameter('location')}]",
         "kind": "StorageV2",
-        "sku": {"name": "Standard_LRS"},
+        "sku": {"name": f"[{parameter(REDUNDANCY)}]"},
         "properties": {
             "accessTier": "Hot",
             "allowBlobPublicAccess": False,

@@ -12,6 +12,9 @@ NAME = parameter("name")
 COMPONENT_ID = resource_id(COMPONENT, NAME)
 WORKSPACE_ID = resource_id(WORKSPACE, NAME)
 
+LOG_DAYS = "logRetentionDays"
+"""The parameter that says how long logs are kept."""
+
 
 def telemetry_resources() -> list[Json]:
     """Return the workspace and the component."""
@@ -21,7 +24,10 @@ def telemetry_resources() -> list[Json]:
             "apiVersion": "2023-09-01",
             "name": f"[{NAME}]",
             "location": f"[{parameter('location')}]",
-            "properties": {"sku": {"name": "PerGB2018"}, "retentionInDays": 30},
+            "properties": {
+                "sku": {"name": "PerGB2018"},
+                "retentionInDays": f"[{parameter(LOG_DAYS)}]",
+            },
         },
         {
             "type": COMPONENT,

@@ -117,6 +117,10 @@ def deploy_azure(
     package: Annotated[
         Path | None, typer.Option("--zip", help="A package built before; by default one is built.")
     ] = None,
+    parameters: Annotated[
+        Path | None,
+        typer.Option(help="Of another environment; by default infra/azure/main.parameters.json."),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(help="A variable of this environment to give to the app; may be repeated."),
@@ -133,7 +137,8 @@ def deploy_azure(
 
     The secrets that webhooks check are taken from the environment, as --setting does.
 
-    Exit codes: 0 deployed, 1 a tool failed or the answer was no, 2 usage.
+    Exit codes: 0 deployed, 1 a tool failed, the answer was no, or Azure lists less functions than
+    the app has, 2 usage.
     """
     with _azure(), tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         from ostinato_azure.packaging.deploy import Deployment, check, plan
@@ -153,11 +158,15 @@ def deploy_azure(
             name=name,
             python=python,
             settings=_settings(found, setting or [], may_lack=dry_run),
+            parameters=parameters,
+            functions=_functions(found),
         )
         check(deployment)
         if stale := differing(_synthesize(app), deployment.project):
             _note(f"warning: {', '.join(stale)} not up to date: ostinato synth azure")
         if dry_run:
+            if unset := [name for name, value in deployment.settings.items() if not value]:
+                _note(f"warning: not set in this environment: {', '.join(unset)}")
             built_by = f"ostinato build azure --output {built} --python {python}"
             for command in [] if package else [built_by]:
                 typer.echo(command)
@@ -183,16 +192,31 @@ def _deploy(deployment: Deployment, *, yes: bool, build: Callable[[], str] | Non
     if build is not None:
         _note(build())
     try:
-        outputs = deploy(deployment, az, _note)
+        deployed = deploy(deployment, az, _note)
     except ToolFailedError as error:
         _note(f"error: {error}\nwhat was done before stays; deploy again to go on", style="red")
         raise typer.Exit(ExitCode.FAILED) from None
+    outputs = deployed.outputs
     typer.echo(f"https://{outputs.host_name}")
     _note(
         f"management API: {outputs.management_url}\n"
         f"its key: az functionapp keys list --resource-group {deployment.group} "
         f"--name {outputs.name} --query systemKeys.durabletask_extension --output tsv"
     )
+    for name in deployed.missing:
+        _note(f"error: Azure does not list the function {name!r}", style="red")
+    if deployed.missing:
+        _note("hint: the log of the app says why its package could not be loaded")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _functions(app: ost.App) -> list[str]:
+    """The names of the functions by which an application is a function app."""
+    import ostinato_azure
+    from ostinato_azure.packaging.settings import read_settings
+
+    made = ostinato_azure.function_app(app, grpc=read_settings(Path.cwd()).grpc)
+    return [str(function.get_function_name()) for function in made.get_functions()]
 
 
 def _settings(app: ost.App, named: Sequence[str], *, may_lack: bool) -> dict[str, str]:
