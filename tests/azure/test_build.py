@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import zipfile
@@ -364,6 +365,53 @@ def test_only_the_durable_task_protocol_brings_its_packages(tmp_path: Path):
     assert names() >= {"durabletask", "protobuf", "azure-functions"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[project]\ndynamic = ['dependencies']\n",
+        "[tool.poetry.dependencies]\npython = '^3.11'\npolars = '^1.0'\n",
+    ],
+)
+def test_dependencies_that_only_a_build_tool_knows_are_asked_for(tmp_path: Path, text: str):
+    write(tmp_path, {"pyproject.toml": text})
+    with pytest.raises(PackagingError, match=r"pyproject\.toml\): write a requirements\.txt"):
+        requirements(tmp_path, target())
+    write(tmp_path, {"requirements.txt": "polars>=1\n"})
+    assert requirements(tmp_path, target())[0] == "polars>=1"
+
+
+def test_a_poetry_project_without_dependencies_needs_no_file(tmp_path: Path):
+    write(tmp_path, {"pyproject.toml": "[tool.poetry.dependencies]\npython = '^3.11'\n"})
+    assert requirements(tmp_path, target())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("project = 3", "project in .* is no table"),
+        ("tool = 3", "tool in .* is no table"),
+        ("[tool]\nostinato = []", r"tool\.ostinato in .* is no table"),
+        ("[project]\ndependencies = 'requests'", "Expected `array"),
+        ("[project]\ndependencies = [3]", "Expected `str`"),
+    ],
+)
+def test_a_pyproject_of_another_shape_is_told_in_a_line(tmp_path: Path, text: str, said: str):
+    write(tmp_path, {"pyproject.toml": text})
+    with pytest.raises(PackagingError, match=said):
+        requirements(tmp_path, target())
+
+
+def test_a_file_that_includes_itself_is_named(tmp_path: Path):
+    write(tmp_path, {"requirements.txt": "-r more/a.txt", "more/a.txt": "-r ../requirements.txt"})
+    with pytest.raises(PackagingError, match=r"requirements\.txt includes itself"):
+        requirements(tmp_path, target())
+
+
+def test_a_file_may_be_included_twice(tmp_path: Path):
+    write(tmp_path, {"requirements.txt": "-r a.txt\n-r a.txt", "a.txt": "polars"})
+    assert requirements(tmp_path, target())[0] == "polars"
+
+
 @pytest.mark.parametrize("line", ["-e .", "./vendored", ".", "--editable ../other"])
 def test_folders_of_this_machine_are_refused(tmp_path: Path, line: str):
     write(tmp_path, {"requirements.txt": line})
@@ -371,11 +419,13 @@ def test_folders_of_this_machine_are_refused(tmp_path: Path, line: str):
         requirements(tmp_path, target())
 
 
-def wheel(folder: Path, name: str, *requires: str, tag: str = "py3-none-any") -> None:
+def wheel(
+    folder: Path, name: str, *requires: str, tag: str = "py3-none-any", version: str = "1.0"
+) -> None:
     """Make a wheel of one empty module."""
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
-    info = f"{name}-1.0.dist-info"
+    info = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": "",
         f"{info}/METADATA": metadata,
@@ -384,7 +434,7 @@ def wheel(folder: Path, name: str, *requires: str, tag: str = "py3-none-any") ->
     }
     record = "".join(f"{each},,\n" for each in [*files, f"{info}/RECORD"])
     folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-1.0-{tag}.whl", "w") as archive:
+    with zipfile.ZipFile(folder / f"{name}-{version}-{tag}.whl", "w") as archive:
         for path, content in {**files, f"{info}/RECORD": record}.items():
             archive.writestr(path, content)
 
@@ -415,6 +465,52 @@ def test_the_same_question_is_asked_once(tmp_path: Path):
     assert not anew.is_cached
     assert anew.versions() == ["asked==1.0"]
     assert len(list(cache.iterdir())) == 2
+
+
+def test_what_lines_name_on_this_machine_is_a_part_of_the_question(tmp_path: Path):
+    wheels = tmp_path / "wheels"
+    wheel(wheels, "asked")
+    wheel(tmp_path, "named")
+    write(tmp_path, {"constraints.txt": "asked==1.0"})
+    lines = ["--no-index", f"--find-links {wheels}", f"-c {tmp_path}/constraints.txt", "asked"]
+    lines.append(f"named @ {(tmp_path / 'named-1.0-py3-none-any.whl').as_uri()}")
+    cache = tmp_path / "cache"
+
+    def is_cached() -> bool:
+        return install(lines, target(), cache=cache).is_cached
+
+    assert [is_cached(), is_cached()] == [False, True]
+    write(tmp_path, {"constraints.txt": "asked>=1.0"})
+    assert [is_cached(), is_cached()] == [False, True]
+    wheel(tmp_path, "named", "asked")
+    assert [is_cached(), is_cached()] == [False, True]
+    wheel(wheels, "asked", tag="cp312-none-any")
+    assert [is_cached(), is_cached()] == [False, True]
+
+
+def locked(folder: Path, name: str, marker: str = "") -> str:
+    """A line of a lock file, as tools write it."""
+    archive = (folder / f"{name}-1.0-py3-none-any.whl").read_bytes()
+    return f"{name}==1.0{marker} \\\n    --hash=sha256:{hashlib.sha256(archive).hexdigest()}\n"
+
+
+def test_a_lock_files_hashes_hold_for_its_own_lines_and_its_versions_for_all(tmp_path: Path):
+    wheels = tmp_path / "wheels"
+    wheel(wheels, "asked", "below")
+    wheel(wheels, "below")
+    wheel(wheels, "below", version="2.0")
+    wheel(wheels, "frame", "below", f"target; python_version == '{OTHER}'")
+    wheel(wheels, "target")
+    lock = locked(wheels, "asked") + locked(wheels, "below", f" ; python_version == '{OTHER}'")
+    options = "--no-index\n--require-hashes\n--find-links wheels\n"
+    elsewhere = "pywin32==1 ; sys_platform == 'win32' --hash=sha256:00\n"
+    write(tmp_path, {"requirements.txt": options + lock + elsewhere})
+    lines = requirements(tmp_path, target())[:5]  # what follows is the framework's own
+    installed = install([*lines, "frame"], target(), cache=tmp_path / "cache")
+    assert installed.versions() == ["asked==1.0", "below==1.0", "frame==1.0", "target==1.0"]
+    wheel(wheels, "below", "asked")
+    with pytest.raises(PackagingError, match="DO NOT MATCH THE HASHES"):
+        install([*lines, "frame"], target(), cache=tmp_path / "cache")
 
 
 def test_of_builds_side_by_side_none_takes_away_what_another_packs(tmp_path: Path):

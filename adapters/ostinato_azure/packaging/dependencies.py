@@ -17,7 +17,7 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from ostinato_azure.packaging.errors import PackagingError
-from ostinato_azure.packaging.requirements import missing
+from ostinato_azure.packaging.requirements import HASH, local_files, missing
 from ostinato_azure.packaging.target import Target
 
 ROUNDS = 4
@@ -74,7 +74,8 @@ def install(lines: Sequence[str], target: Target, *, cache: Path, fresh: bool = 
     Raises:
         PackagingError: pip is missing, or found no fitting wheels; the message has its words.
     """
-    question = json.dumps([1, list(lines), target.python, target.platforms()])
+    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in local_files(lines)]
+    question = json.dumps([2, list(lines), contents, target.python, target.platforms()])
     kept = cache / hashlib.sha256(question.encode()).hexdigest()[:32]
     if kept.is_dir() and not fresh:
         return Installed(folder=kept, is_cached=True)
@@ -84,12 +85,15 @@ def install(lines: Sequence[str], target: Target, *, cache: Path, fresh: bool = 
         )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="new-") as work:
-        folder = Path(work) / "packages"
-        asked = list(lines)
+        folder, locked = Path(work) / "packages", Path(work) / "locked"
+        asked = _lock(lines, locked, target)
         for _ in range(ROUNDS):
             shutil.rmtree(folder, ignore_errors=True)
-            _pip(asked, folder, target, Path(work) / "requirements.txt")
-            absent = missing(folder, asked, target)
+            _pip(asked, folder, target)
+            if locked.is_dir():
+                shutil.copytree(locked, folder, dirs_exist_ok=True)
+                os.utime(folder)  # not the copied one's: importlib's cache of metadata goes by it
+            absent = missing(folder, [*lines, *asked], target)
             asked += absent
             if not absent:
                 break
@@ -105,7 +109,26 @@ def install(lines: Sequence[str], target: Target, *, cache: Path, fresh: bool = 
     return Installed(folder=kept, is_cached=False)
 
 
-def _pip(lines: Sequence[str], folder: Path, target: Target, file: Path) -> None:
+def _lock(lines: Sequence[str], folder: Path, target: Target) -> list[str]:
+    """Install what has hashes, if anything has; return the lines that are left.
+
+    In a run of its own, since in one with a hash pip wants one for all, and what is added to a
+    project's lines has none. The versions hold for the next run.
+    """
+    locked = [line for line in lines if HASH in line]
+    if not locked:
+        return list(lines)
+    _pip([*(line for line in lines if line.startswith("-")), *locked], folder, target)
+    pins = folder.with_suffix(".pins")
+    pins.write_text(
+        "\n".join(Installed(folder=folder, is_cached=False).versions()), encoding="utf-8"
+    )
+    left = [line for line in lines if HASH not in line and line != "--require-hashes"]
+    return [*left, f"-c {pins}"]
+
+
+def _pip(lines: Sequence[str], folder: Path, target: Target) -> None:
+    file = folder.with_suffix(".txt")
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     folder.mkdir()
     platforms = [word for tag in target.platforms() for word in ("--platform", tag)]

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from ostinato_azure.packaging.errors import PackagingError
-from ostinato_azure.packaging.settings import read_pyproject, read_settings
+from ostinato_azure.packaging.settings import read_pyproject, read_settings, read_table
 from ostinato_azure.packaging.target import Target
 
 FRAMEWORK = "ostinato"
@@ -20,6 +21,9 @@ FRAMEWORK = "ostinato"
 
 OWN_FILE = "requirements.txt"
 """Where it is, pyproject.toml is not looked at."""
+
+HASH = " --hash="
+"""Begins what a line of a lock file says of the archives that it takes."""
 
 
 def requirements(project: Path, target: Target) -> tuple[str, ...]:
@@ -40,7 +44,8 @@ def requirements(project: Path, target: Target) -> tuple[str, ...]:
         elif canonicalize_name(requirement.name) == FRAMEWORK:
             extras |= requirement.extras
         elif (kept := _for_target(requirement, target, ())) is not None:
-            lines.append(str(kept))
+            _, mark, hashes = line.partition(HASH)
+            lines.append(f"{kept}{mark}{hashes}")
     lines += framework_requirements(extras, target)
     return tuple(dict.fromkeys(lines))
 
@@ -94,6 +99,21 @@ def missing(installed: Path, asked: Iterable[str], target: Target) -> list[str]:
     return sorted(absent)
 
 
+def local_files(lines: Iterable[str]) -> list[Path]:
+    """Return the files of this machine that lines name: constraints, wheels, folders of wheels."""
+    found: list[Path] = []
+    for line in lines:
+        requirement = _parsed(line)
+        named = _PLACE.fullmatch((requirement.url or "") if requirement else line)
+        if named is not None:
+            path = Path(named["path"].strip())
+            found += sorted(path.glob("*.whl")) if path.is_dir() else [path] * path.is_file()
+    return found
+
+
+_PLACE = re.compile(r"(?:--?[a-z-]+[ =]\s*)?(?:file://)?(?P<path>(?!\w+://)[^#]+)(?:#.*)?")
+
+
 def _for_target(
     requirement: Requirement, target: Target, extras: Iterable[str]
 ) -> Requirement | None:
@@ -110,7 +130,7 @@ def _for_target(
 def _parsed(line: str) -> Requirement | None:
     """A requirement by name; None for options, paths and URLs, which are pip's to read."""
     try:
-        return Requirement(line)
+        return Requirement(line.partition(HASH)[0])
     except InvalidRequirement:
         return None
 
@@ -124,13 +144,34 @@ def declared_in(project: Path) -> str:
 def _project_lines(project: Path) -> list[str]:
     own = project / OWN_FILE
     if own.is_file():
-        return list(_read(own))
-    declared: list[str] = read_pyproject(project).get("project", {}).get("dependencies", [])
-    return declared
+        return list(_read(own, ()))
+    pyproject = project / "pyproject.toml"
+    try:
+        declared = msgspec.convert(read_table(project, "project"), _Project)
+    except msgspec.ValidationError as error:
+        raise PackagingError(f"[project] in {pyproject}: {error}") from None
+    if declared.dependencies is not None:
+        return declared.dependencies
+    poetrys = read_table(project, "tool", "poetry", "dependencies").keys() - {"python"}
+    if "dependencies" in declared.dynamic or poetrys:
+        raise PackagingError(
+            f"what the project depends on is for its build tool alone to say ({pyproject}): write "
+            f"a {OWN_FILE}, or have that tool export one"
+        )
+    return []
 
 
-def _read(path: Path) -> Iterator[str]:
+class _Project(msgspec.Struct, frozen=True):
+    """What is read of ``[project]``."""
+
+    dependencies: list[str] | None = None
+    dynamic: list[str] = []
+
+
+def _read(path: Path, within: tuple[Path, ...]) -> Iterator[str]:
     """The lines of a requirements file and of those it includes, without comments."""
+    if path.resolve() in within:
+        raise PackagingError(f"{path} includes itself")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -138,15 +179,15 @@ def _read(path: Path) -> Iterator[str]:
     for line in text.replace("\\\n", " ").splitlines():
         line = re.sub(r"(^|\s)#.*$", "", line).strip()
         included = re.fullmatch(r"(-r|--requirement)(?:\s+|=)(.+)", line)
-        constraint = re.fullmatch(r"(-c|--constraint)(?:\s+|=)(.+)", line)
+        beside = re.fullmatch(r"(-c|--constraint|-f|--find-links)(?:\s+|=)(.+)", line)
         if included:
-            yield from _read(path.parent / included[2])
-        elif constraint and "://" not in constraint[2]:
-            yield f"-c {(path.parent / constraint[2]).resolve()}"
+            yield from _read(path.parent / included[2], (*within, path.resolve()))
+        elif beside and "://" not in beside[2]:
+            yield f"{beside[1]} {(path.parent / beside[2]).resolve()}"
         elif re.match(r"-e\b|--editable\b|\.{0,2}/|\.$", line):
             raise PackagingError(
                 f"{path.name}: {line!r} is a folder or file of this machine; a package takes "
                 "distributions: give its code a place in the project, or build its wheel"
             )
         elif line:
-            yield line
+            yield " ".join(line.split())

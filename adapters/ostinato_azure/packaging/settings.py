@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -26,13 +26,29 @@ def read_settings(project: Path) -> Settings:
     Raises:
         PackagingError: It is no TOML, or has keys or types that mean nothing here.
     """
-    table = read_pyproject(project).get("tool", {}).get("ostinato", {}).get("azure", {})
+    table = read_table(project, "tool", "ostinato", "azure")
     try:
         return msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
         raise PackagingError(
             f"[tool.ostinato.azure] in {project / 'pyproject.toml'}: {error}"
         ) from None
+
+
+def read_table(project: Path, *names: str) -> dict[str, Any]:
+    """Return a table of the folder's pyproject.toml by its path, or nothing where there is none.
+
+    Raises:
+        PackagingError: It is no TOML, or what has that name is no table.
+    """
+    table = read_pyproject(project)
+    for depth, name in enumerate(names, 1):
+        found = table.get(name, {})
+        if not isinstance(found, dict):
+            where = ".".join(names[:depth])
+            raise PackagingError(f"{where} in {project / 'pyproject.toml'} is no table")
+        table = cast(dict[str, Any], found)
+    return table
 
 
 def read_pyproject(project: Path) -> dict[str, Any]:
