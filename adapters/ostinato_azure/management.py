@@ -47,22 +47,43 @@ class Management:
             instance_id: The new instance's.
             payload: Its input.
             is_ours: Whether an instance of this id is what is wanted, whoever started it: the id
-                is new, so that only an earlier try of this request has; or any will do.
+                is new, so that only an earlier try of this request has; or any will do. Where the
+                answer got lost, the start is then made again, unless the instance is there: it
+                may have ended since, and would be replaced.
 
         Raises:
             InstanceExistsError: An unfinished instance has the id, and is not ours.
         """
-        answer = self._webhook.request(
-            "POST",
-            "orchestrators",
-            name,
-            instance_id,
-            body=payload,
-            allowed=(202, 409),
-            repeatable=is_ours,
-        )
+        try:
+            answer = self._webhook.request(
+                "POST",
+                "orchestrators",
+                name,
+                instance_id,
+                body=payload,
+                allowed=(202, 409),
+                repeatable=is_ours,
+                instead=lambda: self._started(instance_id),
+            )
+        except AzureError as error:
+            if not error.may_have_happened:
+                raise
+            told = f"{error}, as instance {instance_id!r}"
+            raise type(error)(told, may_have_happened=True) from None
         if answer.status == 409 and not is_ours:
             raise exists(instance_id, "not finished")
+
+    def _started(self, instance_id: str) -> Answer | None:
+        """What tells that a start whose answer got lost was taken; None where it was not."""
+        try:
+            answer = self._webhook.request(
+                "GET", "instances", instance_id, query=BRIEF, allowed=(200, 202, 404)
+            )
+        except AzureError as error:
+            raise type(error)(
+                f"{error}; what was asked for before may have happened", may_have_happened=True
+            ) from None
+        return None if answer.status == 404 else answer
 
     def find(
         self, instance_id: str, query: Mapping[str, str] | None = None
@@ -75,7 +96,7 @@ class Management:
             return None
         found = answer.json()
         if not (isinstance(found, dict) and "runtimeStatus" in found):
-            raise AzureError(f"the app answered {answer.status}: {answer.text[:500]}")
+            raise _at_fault(answer)
         return cast("dict[str, Any]", found)
 
     def get(self, instance_id: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -140,11 +161,16 @@ class Management:
             instance_id,
             verb,
             query={"reason": reason},
-            allowed=(200, 202, 404, 410),
+            allowed=(200, 202, 404, 410, 500),
             repeatable=verb != "rewind",
         )
-        if not (answer.status == 410 and answer.is_repeat):
-            _refuse(answer, instance_id)
+        if answer.is_repeat and answer.status == 410:
+            return
+        if answer.is_repeat and answer.status == 500 and verb in ("suspend", "resume"):
+            return  # so it answers where that has taken effect
+        if answer.status == 500:
+            raise _at_fault(answer)
+        _refuse(answer, instance_id)
 
     def purge(self, instance_id: str) -> int:
         """Forget an instance, whatever its state; return how many were forgotten."""
@@ -160,6 +186,10 @@ def exists(instance_id: str, status: str) -> InstanceExistsError:
         f"instance {instance_id!r} exists already and is {status}; choose another id, or start it "
         "with if_exists='attach' or, once it has ended, 'replace_finished'"
     )
+
+
+def _at_fault(answer: Answer) -> AzureError:
+    return AzureError(f"the app answered {answer.status}: {answer.shown}")
 
 
 def _refuse(answer: Answer, instance_id: str) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 
-from ostinato.errors import OstinatoError
+from ostinato.errors import OstinatoError, UnsupportedError
 
 if TYPE_CHECKING:
     import httpx
@@ -29,7 +30,17 @@ _TIMEOUT = 60.0
 _TRIES = 4
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 30.0
+_LEAST_TIME = 1.0
+"""Seconds that an app has for its answer however little time is left: enough for one that is up."""
+
+_SHOWN = 500
+"""Characters of an answer that an error tells."""
+
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_PROXIES = tuple(f(n) for n in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for f in (str.lower, str))
+"""What httpx reads of the environment."""
 
 _REFUSED_FOR_NOW = frozenset({429, 503})
 """The app is throttled or just starting: it has not taken the request."""
@@ -39,7 +50,16 @@ _LOST_ON_THE_WAY = frozenset({502, 504})
 
 
 class AzureError(OstinatoError):
-    """The function app did not answer as it should: unreachable, no access, or at fault."""
+    """The function app did not answer as it should: unreachable, no access, or at fault.
+
+    Args:
+        message: What is the matter.
+        may_have_happened: Whether what was asked for may have taken effect all the same.
+    """
+
+    def __init__(self, message: str, *, may_have_happened: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_happened = may_have_happened
 
 
 class NoAccessError(AzureError):
@@ -58,6 +78,8 @@ class Answer(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     is_repeat: bool = False
     """Whether the request was made before, and may have taken effect then, unseen."""
+    shown: str = ""
+    """The body as errors tell it: its beginning, without the key."""
 
     def json(self) -> Any:
         """The body as a value; None when there is none.
@@ -67,9 +89,9 @@ class Answer(msgspec.Struct, frozen=True):
         """
         try:
             return msgspec.json.decode(self.text) if self.text else None
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise AzureError(
-                f"what answered is not the management API of a function app: {self.text[:100]!r}"
+                f"what answered is not the management API of a function app: {self.shown[:100]!r}"
             ) from None
 
 
@@ -159,7 +181,7 @@ class Webhook:
         pause: Waits for a number of seconds.
 
     Raises:
-        ValueError: The place has no URL that can be asked.
+        ValueError: The place has no URL that can be asked, or the environment no way to it.
     """
 
     def __init__(
@@ -173,18 +195,11 @@ class Webhook:
 
         self._place = place
         self._pause = pause
-        is_near = urlsplit(place.base).hostname in _LOOPBACK
         try:
             httpx.URL(place.base)
         except httpx.InvalidURL as error:
             raise ValueError(f"{place.base!r} is no URL: {error}") from None
-        self._http = httpx.Client(
-            timeout=_TIMEOUT,
-            transport=transport,
-            trust_env=not is_near,  # loopback needs no proxy
-            verify=place.base.startswith("https:"),  # certificates take long to load
-            headers={} if place.key is None else {"x-functions-key": place.key},
-        )
+        self._http = _client(place, transport)
 
     def __repr__(self) -> str:
         return f"Webhook({self._place.base!r})"
@@ -198,23 +213,39 @@ class Webhook:
         headers: Mapping[str, str] | None = None,
         allowed: tuple[int, ...] = (200, 202),
         repeatable: bool = True,
+        instead: Callable[[], Answer | None] = lambda: None,
+        within: float | None = None,
     ) -> Answer:
-        """Make a request, and again where that may help; ``parts`` are the path's segments.
+        """Make a request, and again where that may help.
 
         A throttled request is made again after the time that the app asks for. One that got lost
-        is made again if the app cannot have had it, or if it is ``repeatable``: asked for twice,
-        it has the effect of once.
+        is made again if the app cannot have had it, or if it is ``repeatable``.
+
+        Args:
+            method: GET, POST or DELETE.
+            parts: The path's segments.
+            query: Names and values.
+            body: JSON.
+            headers: Further ones.
+            allowed: Statuses that are an answer.
+            repeatable: Whether asked for twice, it has the effect of once; or ``instead`` tells
+                when it would not.
+            instead: Is asked before a request that may have arrived is made again. What it
+                returns is the answer, and nothing is repeated.
+            within: Seconds for all of it, of which the last try has one at least.
 
         Raises:
+            UnsupportedError: A segment is empty or dots, which URLs leave out.
             AzureError: There was no answer, or one with a status that is not ``allowed``.
         """
         import httpx
 
-        url = "/".join((self._place.base, *(quote(part, safe="") for part in parts)))
+        url = "/".join((self._place.base, *map(_segment, parts)))
         content_type = {} if body is None else {"Content-Type": "application/json"}
+        deadline = inf if within is None else time.monotonic() + within
         pause, is_repeat = _FIRST_PAUSE, False
         for left in reversed(range(_TRIES)):
-            may_repeat = left > 0
+            time_left = deadline - time.monotonic()
             try:
                 got = self._http.request(
                     method,
@@ -222,23 +253,27 @@ class Webhook:
                     params={**self._place.query, **(query or {})},
                     content=body,
                     headers={**content_type, **(headers or {})},
+                    timeout=min(_TIMEOUT, max(_LEAST_TIME, time_left)),
                 )
             except httpx.TransportError as error:
                 never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 lost = not isinstance(error, httpx.TimeoutException)
-                if not (may_repeat and (never_sent or (lost and repeatable))):
-                    raise UnavailableError(self._silence(error, sent=not never_sent)) from None
                 is_repeat |= not never_sent
-                wait = pause
+                again, wait = never_sent or (lost and repeatable), pause
+                if not (again and left and time.monotonic() + wait < deadline):
+                    raise self._silence(error, is_unsure=is_repeat and method != "GET") from None
             else:
                 lost = got.status_code in _LOST_ON_THE_WAY
                 refused = got.status_code in _REFUSED_FOR_NOW
-                if not (may_repeat and (refused or (lost and repeatable))):
+                again, wait = refused or (lost and repeatable), max(pause, _asked_for(got.headers))
+                if not (again and left and time.monotonic() + wait < deadline):
                     return self._answer(got, allowed, is_repeat)
                 is_repeat |= lost
-                wait = max(pause, _asked_for(got.headers))
             self._pause(wait)
             pause *= 2
+            found = instead() if is_repeat else None
+            if found is not None:
+                return found
         raise AssertionError("the last try answers or raises")
 
     def close(self) -> None:
@@ -246,7 +281,7 @@ class Webhook:
         self._http.close()
 
     def _answer(self, got: httpx.Response, allowed: tuple[int, ...], is_repeat: bool) -> Answer:
-        status, base = got.status_code, self._place.base
+        status, base, shown = got.status_code, self._place.base, self._shown(got.text)
         passes = status in _REFUSED_FOR_NOW | _LOST_ON_THE_WAY
         if not passes and got.headers.get("Content-Type", "").startswith("text/html"):
             raise AzureError(
@@ -260,15 +295,71 @@ class Webhook:
                 f"in {KEY_VARIABLE}"
             )
         if status not in allowed:
-            told = got.text[:500].replace(self._place.key or "\0", "…")
             kind = UnavailableError if passes else AzureError
-            raise kind(f"{base} answered {status}: {told}")
-        return Answer(status, got.text, dict(got.headers), is_repeat)
+            may_have = is_repeat or (status >= 500 and status not in _REFUSED_FOR_NOW)
+            is_unsure = may_have and got.request.method != "GET"
+            raise _fault(kind, f"{base} answered {status}: {shown}", is_unsure=is_unsure)
+        return Answer(status, got.text, dict(got.headers), is_repeat, shown)
 
-    def _silence(self, error: Exception, *, sent: bool) -> str:
+    def _silence(self, error: Exception, *, is_unsure: bool) -> AzureError:
         why = f"{type(error).__name__} {error}".strip()
         told = f"{self._place.base} did not answer: {why}"
-        return f"{told}; what was asked for may have happened all the same" if sent else told
+        return _fault(UnavailableError, told, is_unsure=is_unsure)
+
+    def _shown(self, text: str) -> str:
+        """The beginning of a text without the key, which is taken out first: a half of it would
+        not be found."""
+        key = self._place.key
+        for form in () if key is None else (key, quote(key, safe="")):
+            text = text.replace(form, "…")
+        return text[:_SHOWN]
+
+
+def _fault(kind: type[AzureError], told: str, *, is_unsure: bool) -> AzureError:
+    told += "; what was asked for may have happened all the same" if is_unsure else ""
+    return kind(told, may_have_happened=is_unsure)
+
+
+def _segment(part: str) -> str:
+    if part in ("", ".", ".."):
+        raise UnsupportedError(
+            f"a function app cannot be asked for {part!r}: it would be a segment of the URL, and "
+            "URLs leave such a one out"
+        )
+    return quote(part, safe="")
+
+
+def _client(place: Place, transport: httpx.BaseTransport | None) -> httpx.Client:
+    """Return what makes the requests.
+
+    Raises:
+        ValueError: What the environment says of proxies and certificates cannot be used.
+    """
+    import httpx
+
+    is_near = urlsplit(place.base).hostname in _LOOPBACK
+    try:
+        return httpx.Client(
+            timeout=_TIMEOUT,
+            transport=transport,
+            trust_env=not is_near,  # loopback needs no proxy
+            verify=place.base.startswith("https:"),  # certificates take long to load
+            headers={} if place.key is None else {"x-functions-key": place.key},
+        )
+    except OSError:  # those of the ssl module are, too
+        raise ValueError(
+            f"{_set_among(_CERTIFICATES)} names no certificates that can be read"
+        ) from None
+    except (ImportError, ValueError, httpx.InvalidURL):  # which may hold the proxy's password
+        raise ValueError(
+            f"{_set_among(_PROXIES)} names no proxy that can be used: one is like "
+            "http://<host>:<port>, and socks5:// needs pip install 'httpx[socks]'"
+        ) from None
+
+
+def _set_among(names: tuple[str, ...]) -> str:
+    """Those variables of the environment that are set."""
+    return " or ".join(name for name in names if os.environ.get(name)) or names[-1]
 
 
 def _asked_for(headers: Mapping[str, str]) -> float:

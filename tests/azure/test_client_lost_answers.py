@@ -1,0 +1,370 @@
+"""Answers that get lost on their way: what was asked for is done once, or the error says that it
+may have been done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+import ostinato as ost
+import ostinato_azure
+from ostinato.client import RuntimeStatus
+from ostinato.testing import ManualClock
+from ostinato.testing.azure.functions_host import FunctionsHost
+from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato_azure.client import AzureClient
+from ostinato_azure.management import Management
+from ostinato_azure.webhook import AzureError, UnavailableError, Webhook, place_of
+from tests.conformance.harness import EPOCH
+
+PATIENCE = 30.0
+
+
+class Losing(httpx.BaseTransport):
+    """Carries requests to a host, and loses answers of one kind of them.
+
+    What is asked for has all its effects before the answer is lost, so that an instance that was
+    started has ended.
+    """
+
+    def __init__(self, host: FunctionsHost, faults: list[Callable[[], httpx.Response]]) -> None:
+        self._host = host
+        self._inner = httpx.HTTPTransport()
+        self._faults = faults
+        self.verb = ""
+        """Ends the path of requests whose answers are lost; none while it is empty."""
+        self.asked: list[str] = []
+        self.arrives = True
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.rpartition("/durabletask/")[2]
+        self.asked.append(f"{request.method} {path}")
+        is_meant = bool(self.verb) and f"{request.method} {path}".endswith(self.verb)
+        if not (is_meant and self._faults):
+            return self._inner.handle_request(request)
+        if self.arrives:
+            self._inner.handle_request(request).read()
+            self._host.hub.settle(PATIENCE)
+        return self._faults.pop(0)()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def cut() -> httpx.Response:
+    raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+
+
+def late() -> httpx.Response:
+    raise httpx.ReadTimeout("slow")
+
+
+def gateway() -> httpx.Response:
+    return httpx.Response(502)
+
+
+def fault() -> httpx.Response:
+    return httpx.Response(500, json={"Message": "Something went wrong"})
+
+
+class Stand:
+    """A function app whose answers get lost on the way to the client."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self.is_broken = False
+        app = ost.App("lost")
+
+        @app.activity
+        def count(number: int) -> int:
+            self.ran.append(number)
+            if self.is_broken:
+                raise ValueError("not today")
+            return number
+
+        @app.orchestration
+        def job(ctx: ost.OrchestrationContext, number: int):
+            return (yield ctx.call_activity(count, number))
+
+        @app.orchestration
+        def collects(ctx: ost.OrchestrationContext):
+            found: list[Any] = []
+            while (event := (yield ctx.wait_for_external_event("go"))) is not None:
+                found.append(event)
+            return found
+
+        _ = job, collects
+        self._worker = DirectWorker(ostinato_azure.function_app(app))
+        self.host = FunctionsHost(self._worker, clock=ManualClock(EPOCH))
+        self.faults: list[Callable[[], httpx.Response]] = []
+        self.way = Losing(self.host, self.faults)
+        self.client = AzureClient(self.host.url, app=app, transport=self.way)
+
+    def lose(self, verb: str, *faults: Callable[[], httpx.Response]) -> None:
+        """Lose the next answers to requests whose method and path end so."""
+        self.way.verb = verb
+        self.faults[:] = faults
+
+    def repeats(self, verb: str) -> int:
+        """How many such requests were made but the first."""
+        return sum(asked.endswith(verb) for asked in self.way.asked) - 1
+
+    def close(self) -> None:
+        self.client.close()
+        self.host.close()
+        self._worker.close()
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    made = Stand()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(stand: Stand) -> AzureClient:
+    return stand.client
+
+
+LOST = pytest.mark.parametrize("lost", [cut, gateway])
+
+
+# --- starts ---
+
+
+@LOST
+@pytest.mark.parametrize("options", [{}, {"instance_id": "one", "if_exists": "attach"}])
+def test_a_start_that_was_taken_is_not_made_again(
+    stand: Stand,
+    client: AzureClient,
+    lost: Callable[[], httpx.Response],
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ostinato_azure.client.uuid4", lambda: Id("new"))
+    instance_id = options.get("instance_id", "new")
+    stand.lose(f"orchestrators/job/{instance_id}", lost)
+    assert client.start("job", 7, **options) == instance_id
+    assert client.wait(instance_id, PATIENCE).output == 7
+    assert stand.ran == [7]
+
+
+class Id:
+    """A UUID that is known."""
+
+    def __init__(self, text: str) -> None:
+        self.hex = text
+
+
+@LOST
+def test_a_start_of_a_detached_instance_that_was_taken_is_not_made_again(
+    stand: Stand, client: AzureClient, lost: Callable[[], httpx.Response]
+) -> None:
+    stand.lose("orchestrators/job/one", lost)
+    client.start_payload("job", "one", "7")
+    assert client.wait("one", PATIENCE).output == 7
+    assert stand.ran == [7]
+
+
+@LOST
+def test_a_start_that_never_arrived_is_made_again(
+    stand: Stand, client: AzureClient, lost: Callable[[], httpx.Response]
+) -> None:
+    stand.lose("orchestrators/job/one", lost, lost)
+    stand.way.arrives = False
+    client.start("job", 7, instance_id="one", if_exists="attach")
+    assert client.wait("one", PATIENCE).output == 7
+    assert stand.repeats("orchestrators/job/one") == 2
+
+
+@pytest.mark.parametrize("if_exists", ["reject", "replace_finished"])
+@LOST
+def test_a_start_that_would_replace_what_it_started_is_an_error_that_tells_the_id(
+    stand: Stand, client: AzureClient, if_exists: Any, lost: Callable[[], httpx.Response]
+) -> None:
+    stand.lose("orchestrators/job/one", lost)
+    with pytest.raises(UnavailableError, match="may have happened all the same, as instance 'one'"):
+        client.start("job", 7, instance_id="one", if_exists=if_exists)
+    assert client.wait("one", PATIENCE).output == 7
+    assert stand.ran == [7]
+
+
+@pytest.mark.parametrize("lost", [late, fault])
+def test_the_id_of_an_instance_that_may_have_been_started_is_told(
+    stand: Stand,
+    client: AzureClient,
+    lost: Callable[[], httpx.Response],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ostinato_azure.client.uuid4", lambda: Id("new"))
+    stand.lose("orchestrators/job/new", lost)
+    with pytest.raises(AzureError, match="may have happened all the same, as instance 'new'"):
+        client.start("job", 7)
+    assert client.wait("new", PATIENCE).output == 7
+    assert stand.ran == [7]
+
+
+def test_a_start_that_cannot_be_looked_for_is_not_made_again_and_tells_the_id(
+    stand: Stand, client: AzureClient
+) -> None:
+    def then_nothing() -> httpx.Response:
+        stand.lose("", late)
+        stand.way.verb = "GET instances/one"
+        return cut()
+
+    stand.lose("orchestrators/job/one", then_nothing)
+    with pytest.raises(UnavailableError, match="as instance 'one'"):
+        client.start("job", 7, instance_id="one", if_exists="attach")
+    assert stand.ran == [7]
+
+
+def test_a_start_that_cannot_have_arrived_names_no_instance(
+    stand: Stand, client: AzureClient
+) -> None:
+    stand.lose("orchestrators/job/one", lambda: httpx.Response(400, text="no"))
+    stand.way.arrives = False
+    with pytest.raises(AzureError, match=r"answered 400: no$"):
+        client.start("job", 7, instance_id="one", if_exists="replace_finished")
+
+
+# --- events ---
+
+
+@LOST
+def test_an_event_with_an_id_is_sent_again_and_taken_once(
+    stand: Stand, client: AzureClient, lost: Callable[[], httpx.Response]
+) -> None:
+    client.start("collects", instance_id="one")
+    stand.lose("raiseEvent/go", lost)
+    client.raise_event("one", "go", 1, event_id="click")
+    client.raise_event("one", "go", None)
+    assert client.wait("one", PATIENCE).output == [1]
+    assert stand.repeats("raiseEvent/go") == 2
+
+
+@LOST
+def test_an_event_without_an_id_is_not_sent_again(
+    stand: Stand, client: AzureClient, lost: Callable[[], httpx.Response]
+) -> None:
+    client.start("collects", instance_id="one")
+    stand.lose("raiseEvent/go", lost)
+    with pytest.raises(UnavailableError, match="may have happened"):
+        client.raise_event("one", "go", 1)
+    client.raise_event("one", "go", None)
+    assert client.wait("one", PATIENCE).output == [1]
+
+
+# --- steering ---
+
+
+@LOST
+def test_a_rewind_is_not_asked_for_again(
+    stand: Stand, client: AzureClient, lost: Callable[[], httpx.Response]
+) -> None:
+    stand.is_broken = True
+    client.wait(client.start("job", 7, instance_id="one"), PATIENCE)
+    stand.lose("instances/one/rewind", lost)
+    with pytest.raises(UnavailableError, match="may have happened"):
+        client.rewind("one")
+    assert stand.ran == [7, 7]
+
+
+@LOST
+def test_a_purge_whose_answer_got_lost_counts_what_it_forgot(
+    stand: Stand, client: AzureClient, lost: Callable[[], httpx.Response]
+) -> None:
+    client.wait(client.start("job", 7, instance_id="one"), PATIENCE)
+    stand.lose("DELETE instances/one", lost)
+    assert client.purge("one") == 1
+    with pytest.raises(ost.InstanceNotFoundError):
+        client.get_status("one")
+
+
+@LOST
+def test_a_termination_whose_answer_got_lost_has_taken_effect(
+    stand: Stand, client: AzureClient, lost: Callable[[], httpx.Response]
+) -> None:
+    client.start("collects", instance_id="one")
+    stand.lose("instances/one/terminate", lost)
+    client.terminate("one", "enough")
+    assert client.wait("one", PATIENCE).output == "enough"
+    assert stand.repeats("instances/one/terminate") == 1
+    with pytest.raises(ost.InstanceFinishedError):
+        client.terminate("one")
+
+
+@LOST
+def test_holding_and_letting_go_whose_answers_got_lost_have_taken_effect(
+    stand: Stand, client: AzureClient, lost: Callable[[], httpx.Response]
+) -> None:
+    client.start("collects", instance_id="one")
+    stand.lose("instances/one/suspend", lost)
+    client.suspend("one")
+    assert client.runtime_status("one") is RuntimeStatus.SUSPENDED
+    stand.lose("instances/one/resume", lost)
+    client.resume("one")
+    assert client.runtime_status("one") is RuntimeStatus.RUNNING
+
+
+# --- what the app answers to what has happened already ---
+
+
+class Told:
+    """A management API that answers as told, request by request."""
+
+    def __init__(self, *answers: httpx.Response) -> None:
+        self._answers = list(answers)
+        self.asked: list[httpx.Request] = []
+        self.transport = httpx.MockTransport(self._answer)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        return self._answers.pop(0)
+
+    def management(self) -> Management:
+        place = place_of("https://app.example", "key")
+        return Management(Webhook(place, transport=self.transport, pause=lambda seconds: None))
+
+
+@pytest.mark.parametrize(("verb", "again"), [("terminate", 410), ("suspend", 500), ("resume", 500)])
+def test_what_is_refused_when_asked_for_again_has_happened(verb: Any, again: int) -> None:
+    api = Told(httpx.Response(502), httpx.Response(again)).management()
+    api.steer("one", verb, "")
+    with pytest.raises((AzureError, ost.InstanceFinishedError), match=r"has ended|answered 500"):
+        Told(httpx.Response(again)).management().steer("one", verb, "")
+
+
+def test_an_instance_that_is_not_there_when_purged_again_was_purged() -> None:
+    assert Told(httpx.Response(502), httpx.Response(404)).management().purge("one") == 1
+    assert Told(httpx.Response(404)).management().purge("one") == 0
+
+
+def test_children_are_looked_for_when_the_instance_has_ended() -> None:
+    def status(runtime_status: str, *events: dict[str, Any]) -> httpx.Response:
+        return httpx.Response(
+            200,
+            json={"instanceId": "one", "runtimeStatus": runtime_status, "historyEvents": events},
+        )
+
+    child = {"EventType": "SubOrchestrationInstanceCreated", "InstanceId": "child"}
+    accepted = httpx.Response(202)
+    app = Told(
+        accepted,
+        status("Running"),
+        status("Running"),
+        status("Terminated"),
+        status("Terminated", child),
+        accepted,
+        status("Terminated"),
+        status("Terminated"),
+    )
+    client = AzureClient("https://app.example", transport=app.transport)
+    client.terminate("one")
+    client.close()
+    ended = [request.url.path.split("/")[-2] for request in app.asked if request.method == "POST"]
+    assert ended == ["one", "child"]
+    assert len(app.asked) == 8
