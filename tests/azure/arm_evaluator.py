@@ -72,6 +72,7 @@ class Evaluator:
             "variables": lambda name: self.value(self.template["variables"][name]),
             "concat": lambda *texts: "".join(texts),
             "format": lambda pattern, *values: pattern.format(*values),
+            "greater": lambda one, other: one > other,
             "toLower": str.lower,
             "replace": str.replace,
             "take": lambda text, count: text[:count],
@@ -107,6 +108,9 @@ class Evaluator:
         kinds = {"string": str, "int": int, "array": list, "secureObject": dict}
         assert isinstance(value, kinds[declared["type"]]), (name, value)
         assert value in declared.get("allowedValues", [value])
+        size = value if isinstance(value, int) else len(value)
+        assert size >= declared.get("minLength", declared.get("minValue", size)), (name, value)
+        assert size <= declared.get("maxLength", declared.get("maxValue", size)), (name, value)
         return value
 
 

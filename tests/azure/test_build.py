@@ -13,7 +13,7 @@ import pytest
 
 import ostinato as ost
 from ostinato_azure.packaging.archive import write_zip
-from ostinato_azure.packaging.build import AppReference, function_app_py
+from ostinato_azure.packaging.build import AppReference, function_app_py, packed_python
 from ostinato_azure.packaging.dependencies import install
 from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.files import project_files
@@ -70,6 +70,25 @@ def test_it_holds_the_app_and_what_was_generated_and_no_more(shop: Path):
         "requirements.txt",
         "shop.py",
     ]
+
+
+def test_it_tells_which_python_it_is_for(shop: Path):
+    assert packed_python(shop / "app.zip") == HERE
+
+
+def test_the_python_of_the_templates_parameters_is_built_for(shop: Path, tmp_path: Path):
+    write(
+        tmp_path,
+        {
+            "shop.py": SHOP,
+            "requirements.txt": "--no-index\nnowhere-to-be-found\n",
+            "infra/azure/main.parameters.json": (
+                f'{{"parameters": {{"pythonVersion": {{"value": "{OTHER}"}}}}}}'
+            ),
+        },
+    )
+    result = ostinato(tmp_path, "build", "azure", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert f"installing dependencies for Python {OTHER} on" in result.stderr
 
 
 def test_two_builds_give_the_same_bytes(shop: Path, tmp_path: Path):

@@ -30,7 +30,7 @@ from ostinato_azure.packaging.tools import AzureCli, ToolFailedError
 from tests.azure.projects import HERE, SHOP, ostinato, write
 
 AZ = """#!{python} -IS
-import json, os, sys
+import json, os, signal, sys
 here = os.path.dirname(os.path.abspath(__file__))
 arguments = sys.argv[1:]
 files = [a[1:] for a in arguments if a.startswith("@")]
@@ -45,6 +45,9 @@ for begin, answer in json.load(open(os.path.join(here, "answers"))):
         made = sum(json.loads(c)["arguments"][:len(begin)] == begin
                    for c in open(os.path.join(here, "calls")))
         answer = answers[min(made, len(answers)) - 1]
+        if answer.get("is_stopped"):
+            os.kill(os.getppid(), signal.SIGTERM)
+            signal.pause()
         sys.stderr.write(answer.get("stderr", ""))
         sys.stdout.write(answer.get("stdout", ""))
         sys.exit(answer.get("code", 0))
@@ -183,6 +186,35 @@ def test_secrets_go_by_a_file_that_only_its_owner_reads_and_that_is_gone(project
     assert [Path(name).exists() for name in private] == [False]
 
 
+def test_given_settings_go_before_those_of_the_parameters_and_take_none_away(project: Path, az: Az):
+    settings = {"MODE": "fast", "KEY": "from the file", "LIMIT": 3}
+    write(project, {PARAMETERS: json.dumps({"parameters": {"appSettings": {"value": settings}}})})
+    asked = deployment(project, settings={"KEY": "s3cret"})
+    deploy(asked, az.cli(), nothing, no_pause)
+    given = json.loads(az.calls[1]["files"][1])["parameters"]["appSettings"]["value"]
+    assert given == {"MODE": "fast", "KEY": "s3cret", "LIMIT": 3}
+    assert "<a file with MODE, KEY, LIMIT>" in plan(asked)[2]
+    deploy(deployment(project), az.cli(), nothing, no_pause)
+    assert len(az.calls[5]["files"]) == 1  # the file's stand by themselves
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"parameters": {"appSettings": {"reference": {}}}}', "not written there as an object"),
+        ('{"parameters": 3}', "is no file of parameters"),
+        ("{", "is no file of parameters"),
+    ],
+)
+def test_parameters_to_which_no_setting_can_be_added_are_refused(
+    project: Path, az: Az, text: str, said: str
+):
+    write(project, {PARAMETERS: text})
+    with pytest.raises(PackagingError, match=f"{PARAMETERS}.* {said}"):
+        deploy(deployment(project, settings={"KEY": "s3cret"}), az.cli(), nothing, no_pause)
+    assert not any(command.startswith("deployment") for command in az.commands)
+
+
 # --- failures ---
 
 
@@ -226,6 +258,34 @@ def test_a_failed_infrastructure_ends_it_at_once(project: Path, az: Az):
     assert "InvalidTemplateDeployment" in result.stderr
     assert "deploy again to go on" in result.stderr
     assert len(az.calls) == 3
+
+
+@pytest.mark.parametrize("told", ["null", "{}", '{"name": {"value": 3}}', "Bye."])
+def test_outputs_that_are_none_are_told_with_the_command(project: Path, az: Az, told: str):
+    az.answer(ACCOUNT, [["deployment"], {"stdout": told}])
+    with pytest.raises(ToolFailedError, match=r"az deployment .*\n.*\nits answer is not usable"):
+        deploy(deployment(project), az.cli(), nothing, no_pause)
+
+
+def test_a_list_of_functions_that_is_none_is_told_with_the_command(project: Path, az: Az):
+    az.answer(ACCOUNT, CREATED, [LIST, {"stdout": "null"}])
+    with pytest.raises(ToolFailedError, match=r"az functionapp function list .*\n.*\nits answer"):
+        deploy(deployment(project), az.cli(), nothing, no_pause)
+
+
+def test_a_deployment_that_is_stopped_leaves_no_secrets_behind(webhook: Callable[..., Any], az: Az):
+    az.answer(ACCOUNT, [["deployment"], {"is_stopped": True}])
+    result = webhook("--yes", path=az.folder, SHOP_KEY="s3cret")
+    assert result.returncode == 143
+    assert "stopped; what was done before stays" in result.stderr
+    assert "Traceback" not in result.stderr
+    (private,) = [
+        Path(argument[1:])
+        for argument in az.calls[2]["arguments"]
+        if argument.startswith("@") and "ostinato-" in argument
+    ]
+    assert "s3cret" in az.calls[2]["files"][1]
+    assert not private.parent.exists()
 
 
 def test_templates_that_are_not_there_are_asked_for(tmp_path: Path):
@@ -280,6 +340,70 @@ def test_a_dry_run_prints_the_commands_and_runs_none(project: Path, az: Az):
     assert lines[1] == "az account show --output json"
     assert f"--template-file {MAIN}" in lines[3]
     assert az.calls == []
+
+
+def test_the_build_of_a_dry_run_is_the_one_that_would_be_run(project: Path, az: Az):
+    more = ["--python", "3.12", "--platform", "manylinux2014_x86_64", "--app", "shop:app"]
+    result = ostinato(project, "deploy", "azure", "-g", "rg", "--dry-run", *more, path=az.folder)
+    built, *_ = result.stdout.splitlines()
+    assert built == f"ostinato build azure --output app.zip {' '.join(more)}"
+
+
+def test_the_python_is_the_parameters_own_unless_it_is_given(project: Path, az: Az):
+    write(project, {PARAMETERS: '{"parameters": {"pythonVersion": {"value": "3.12"}}}'})
+    dry = ["deploy", "azure", "-g", "rg", "--dry-run"]
+    own = ostinato(project, *dry, path=az.folder).stdout.splitlines()
+    assert "--python 3.12 " in own[0]
+    assert "pythonVersion=3.12 " in own[3]
+    given = ostinato(project, *dry, "--python", "3.11", path=az.folder).stdout.splitlines()
+    assert "--python 3.11 " in given[0]
+    assert "pythonVersion=3.11 " in given[3]
+    write(project, {"other.json": '{"parameters": {"pythonVersion": {"value": "3.9"}}}'})
+    refused = ostinato(project, *dry, "--parameters", "other.json", path=az.folder)
+    assert refused.returncode == 2
+    assert "--python 3.9: a function app runs Python" in refused.stderr
+
+
+def test_a_package_for_another_python_is_refused(project: Path, az: Az):
+    with zipfile.ZipFile(project / "old.zip", "w") as archive:
+        head = "# Packed with ostinato 0.1.0 for Python 3.11 on manylinux_2_28_x86_64; all of it\n"
+        archive.writestr("requirements.txt", head)
+    arguments = ["deploy", "azure", "-g", "rg", "--yes", "--zip"]
+    refused = ostinato(project, *arguments, "old.zip", path=az.folder)
+    assert refused.returncode == 2
+    assert "old.zip is for Python 3.11, the function app's would be 3.13" in refused.stderr
+    assert az.calls == []
+    taken = ostinato(project, *arguments, "old.zip", "--python", "3.11", path=az.folder)
+    assert taken.returncode == 0, taken.stderr
+    write(project, {"no.zip": "PK"})
+    broken = ostinato(project, *arguments, "no.zip", path=az.folder)
+    assert broken.returncode == 2
+    assert "no.zip cannot be read: File is not a zip file" in broken.stderr
+
+
+@pytest.mark.parametrize("given", ["KEY=s3cret", "s3cret-key", ""])
+def test_a_setting_that_is_no_name_is_refused_without_showing_it(project: Path, az: Az, given: str):
+    result = ostinato(
+        project, "deploy", "azure", "-g", "rg", "--dry-run", "--setting", given, path=az.folder
+    )
+    assert result.returncode == 2
+    assert "--setting takes the name of a variable" in result.stderr
+    assert "s3cret" not in result.stdout + result.stderr
+
+
+def test_a_name_that_azure_would_not_take_is_refused(project: Path, az: Az):
+    result = ostinato(
+        project, "deploy", "azure", "-g", "rg", "--yes", "--name", "my_shop", path=az.folder
+    )
+    assert result.returncode == 2
+    assert "--name my_shop: a function app's name is" in result.stderr
+    assert az.calls == []
+
+
+def test_routes_that_ask_for_no_key_are_named(webhook: Callable[..., Any], project: Path):
+    assert "asks for no key" not in webhook("--dry-run").stderr
+    write(project, {"shop.py": SHOP})
+    assert "note: anybody may send POST /api/orders/{item}" in webhook("--dry-run").stderr
 
 
 def test_a_deployment_of_which_azure_lists_less_than_the_app_has_fails(

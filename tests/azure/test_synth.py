@@ -23,6 +23,7 @@ from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.events import BlobFunction, blob_functions, events_template
 from ostinato_azure.packaging.host_json import common_version, host_json, hub_name
 from ostinato_azure.packaging.infrastructure import (
+    check_name,
     main_parameters,
     main_template,
     name_prefix,
@@ -254,13 +255,28 @@ def test_records_of_events_are_kept_for_days_that_can_be_chosen_and_schedules_fo
         found = resources(shop(*TRIGGERS), **given)
         policy = only(found, "Microsoft.Storage/storageAccounts/managementPolicies")
         assert policy["name"].endswith("/default")  # the only name that Azure takes
-        (rule,) = policy["properties"]["policy"]["rules"]
+        rule, _ = policy["properties"]["policy"]["rules"]
+        assert rule["enabled"] is True
         assert rule["definition"]["filters"]["prefixMatch"] == [
             f"{records.CONTAINER}/{records.EVENTS}/"
         ]
         deleted = rule["definition"]["actions"]["baseBlob"]["delete"]
         assert deleted == {"daysAfterModificationGreaterThan": days}
         assert any(id.endswith(f"/default/containers/{records.CONTAINER}") for id in found)
+
+
+def test_large_payloads_are_kept_unless_their_days_are_given():
+    for given, days in (({}, 0), ({"claimDays": 400}, 400)):
+        found = resources(shop(), **given)
+        policy = only(found, "Microsoft.Storage/storageAccounts/managementPolicies")
+        _, rule = policy["properties"]["policy"]["rules"]
+        assert rule["enabled"] is (days > 0)
+        settings = only(found, "Microsoft.Web/sites/config")["properties"]
+        container = settings["OSTINATO_CLAIM_CONTAINER"]
+        assert rule["definition"]["filters"]["prefixMatch"] == [f"{container}/"]
+        assert rule["definition"]["actions"]["baseBlob"]["delete"] == {
+            "daysAfterModificationGreaterThan": days
+        }
 
 
 def test_redundancy_and_the_days_of_logs_can_be_chosen():
@@ -284,13 +300,45 @@ def test_names_keep_azures_limits(name: str):
     assert 2 <= len(name_prefix(shop(name=name))) <= 20
 
 
+# Microsoft's naming rules and restrictions for Azure resources: lengths from, to.
+LENGTHS = {
+    "Microsoft.Web/sites": (2, 60),
+    "Microsoft.Web/serverfarms": (1, 60),
+    "Microsoft.OperationalInsights/workspaces": (4, 63),
+    "Microsoft.Insights/components": (1, 260),
+    "Microsoft.EventGrid/systemTopics": (3, 50),
+}
+
+
+def test_every_name_that_the_template_takes_is_one_for_all_resources():
+    events = events_template([BlobFunction(name="take", path="incoming/{name}")])
+    assert events is not None
+    for name in ("a-4c", "a" * 44):
+        check_name(name)
+        given = {"name": name, "storageName": "cornerstore"}
+        found = [*resources(shop(), name=name).values()]
+        found += deployed(events, given)["resources"].values()
+        for resource in found:
+            least, most = LENGTHS.get(resource["type"], (1, 999))
+            assert least <= len(resource["name"]) <= most
+    for name in ("abc", "a" * 45):
+        with pytest.raises(AssertionError):
+            resources(shop(), name=name)
+
+
+@pytest.mark.parametrize("name", ["abc", "a" * 45, "-abcd", "abcd-", "corner_shop", "corner.shop"])
+def test_names_that_azure_would_not_take_are_refused(name: str):
+    with pytest.raises(PackagingError, match=f"--name {name}: .* 4 to 44 letters"):
+        check_name(name)
+
+
 def test_accounts_of_apps_with_long_names_in_one_group_differ():
     accounts = {
         only(
             resources(shop(), namePrefix="a-very-long-prefix-x", name=name),
             "Microsoft.Storage/storageAccounts",
         )["name"]
-        for name in ("one", "two")
+        for name in ("shop-one", "shop-two")
     }
     assert len(accounts) == 2
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,12 @@ from ostinato_azure.packaging.target import Target
 
 SITE_PACKAGES = ".python_packages/lib/site-packages"
 """Where the Python worker looks for an app's dependencies."""
+
+
+PINS = "requirements.txt"
+"""In the package: what is in it, for people, and which Python it is for."""
+
+_HEAD = re.compile(rb"# Packed with ostinato \S+ for Python (\S+) on ")
 
 
 class AppReference(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +92,7 @@ def build(
         say("loading the app")
         check_app(own, packages, target, project, say)
     entries = own | {f"{SITE_PACKAGES}/{name}": source for name, source in packages.items()}
-    entries["requirements.txt"] = _pinned(installed)
+    entries[PINS] = _pinned(installed, target)
     say(f"packing {len(entries):,} files")
     unpacked = write_zip(output, entries)
     return Report(
@@ -127,7 +135,24 @@ def function_app_py(found: AppReference, *, grpc: bool) -> str:
     )
 
 
-def _pinned(installed: Installed) -> bytes:
-    """What is in the package, for people: nothing installs it again."""
-    head = f"# Packed with ostinato {framework_version()}; all of it is in {SITE_PACKAGES}.\n"
+def packed_python(package: Path) -> str | None:
+    """Return the Python that a package was built for; None where `build` did not make it.
+
+    Raises:
+        PackagingError: It is no zip file.
+    """
+    try:
+        with zipfile.ZipFile(package) as archive:
+            found = _HEAD.match(archive.read(PINS)) if PINS in archive.namelist() else None
+    except (OSError, zipfile.BadZipFile) as error:
+        raise PackagingError(f"{package} cannot be read: {error}") from None
+    return found[1].decode() if found else None
+
+
+def _pinned(installed: Installed, target: Target) -> bytes:
+    """What is in the package; nothing installs it again."""
+    head = (
+        f"# Packed with ostinato {framework_version()} for Python {target.python} on "
+        f"{target.platform}; all of it is in {SITE_PACKAGES}.\n"
+    )
     return (head + "".join(f"{line}\n" for line in installed.versions())).encode()

@@ -6,7 +6,6 @@ which uploads it with the user's own sign-in; no publishing password is asked fo
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -18,8 +17,10 @@ import msgspec
 
 from ostinato_azure.packaging.arm import parameters_file, text
 from ostinato_azure.packaging.errors import PackagingError
+from ostinato_azure.packaging.infrastructure import check_name
+from ostinato_azure.packaging.parameters import SETTINGS, app_settings
 from ostinato_azure.packaging.synth import EVENTS, MAIN, PARAMETERS
-from ostinato_azure.packaging.tools import AzureCli, ToolFailedError, shown
+from ostinato_azure.packaging.tools import AzureCli, ToolFailedError, answered, shown
 
 ATTEMPTS = 5
 """How often the code and the events are tried: roles and webhooks take minutes to be known."""
@@ -43,7 +44,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """Of the function app; None leaves it to the template."""
     python: str
     settings: Mapping[str, str] = {}
-    """Further settings of the app: secrets, so they are never shown."""
+    """Of the app, beside those of the parameters: secrets, so they are never shown."""
     parameters: Path | None = None
     """The template's parameters; None is the project's own."""
     functions: Sequence[str] = ()
@@ -65,6 +66,16 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         command += [f"name={self.name}"] if self.name else []
         command += [f"@{settings_file}"] if settings_file else []
         return [*command, "--query", "properties.outputs", "--output", "json"]
+
+    def all_settings(self) -> dict[str, Any]:
+        """Return what takes the place of the settings in the file of parameters: those and ours.
+
+        Nothing where there are none of ours.
+
+        Raises:
+            PackagingError: The file cannot be read.
+        """
+        return {**app_settings(self.parameters_file()), **self.settings} if self.settings else {}
 
     def parameters_file(self) -> Path:
         """Return the file with the template's parameters."""
@@ -102,6 +113,14 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     management_url: str
 
 
+class _Output(msgspec.Struct, frozen=True):
+    value: str
+
+
+class _Account(msgspec.Struct, frozen=True):
+    name: str
+
+
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     """What a deployment came to."""
 
@@ -111,11 +130,13 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(deployment: Deployment) -> None:
-    """See that the templates are there.
+    """See that the templates are there, and the name is one that Azure takes.
 
     Raises:
-        PackagingError: They are not.
+        PackagingError: They are not, or it is none.
     """
+    if deployment.name is not None:
+        check_name(deployment.name)
     given = deployment.parameters
     if given is not None and not given.is_file():
         raise PackagingError(f"there is no file {given}")
@@ -127,11 +148,12 @@ def check(deployment: Deployment) -> None:
 def plan(deployment: Deployment) -> list[str]:
     """Return the commands that `deploy` runs, as one would type them."""
     name = deployment.name or UNKNOWN
-    settings_file = f"<a file with {', '.join(deployment.settings)}>"
+    settings = deployment.all_settings()
+    settings_file = f"<a file with {', '.join(settings)}>" if settings else None
     commands = [
         ["account", "show", "--output", "json"],
         deployment.group_command(),
-        deployment.main_command(settings_file if deployment.settings else None),
+        deployment.main_command(settings_file),
         deployment.code_command(name),
     ]
     if deployment.has_events():
@@ -146,11 +168,11 @@ def signed_in(az: AzureCli) -> str:
     Raises:
         PackagingError: Nobody is signed in.
     """
+    command = ["account", "show", "--output", "json"]
     try:
-        account: dict[str, Any] = json.loads(az.run(["account", "show", "--output", "json"]))
+        return answered(command, az.run(command), _Account).name
     except ToolFailedError:
         raise PackagingError("az is not signed in to Azure: az login") from None
-    return str(account.get("name", account.get("id")))
 
 
 def deploy(
@@ -192,16 +214,17 @@ def deploy(
                 pause(PAUSE)
 
     once("resource group", deployment.group_command())
-    with _settings_file(deployment.settings) as settings_file:
-        told = once("infrastructure (some minutes)", deployment.main_command(settings_file))
-    outputs = _outputs(told)
+    with _settings_file(deployment.all_settings()) as settings_file:
+        command = deployment.main_command(settings_file)
+        outputs = _outputs(command, once("infrastructure (some minutes)", command))
     patiently("code", deployment.code_command(outputs.name))
     if deployment.has_events():
         patiently("events of blobs", deployment.events_command(outputs.name, outputs.storage_name))
 
     def not_listed() -> list[str]:
-        listed = once("functions that Azure found", deployment.list_command(outputs.name))
-        return _missing(deployment.functions, json.loads(listed))
+        command = deployment.list_command(outputs.name)
+        listed = answered(command, once("functions that Azure found", command), list[str])
+        return _missing(deployment.functions, listed)
 
     missing = not_listed()
     for _ in range(ATTEMPTS - 1):
@@ -220,7 +243,7 @@ def _missing(declared: Iterable[str], listed: Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def _settings_file(settings: Mapping[str, str]) -> Generator[str | None, None, None]:
+def _settings_file(settings: Mapping[str, Any]) -> Generator[str | None, None, None]:
     """Keep settings in a file that only its owner can read, while the block runs."""
     if not settings:
         yield None
@@ -228,10 +251,11 @@ def _settings_file(settings: Mapping[str, str]) -> Generator[str | None, None, N
     with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         path = Path(folder) / "settings.json"
         path.touch(mode=0o600)
-        path.write_text(text(parameters_file({"appSettings": dict(settings)})), encoding="utf-8")
+        path.write_text(text(parameters_file({SETTINGS: dict(settings)})), encoding="utf-8")
         yield str(path)
 
 
-def _outputs(told: str) -> Outputs:
-    values: dict[str, Any] = json.loads(told)
-    return msgspec.convert({name: output["value"] for name, output in values.items()}, Outputs)
+def _outputs(command: Sequence[str], told: str) -> Outputs:
+    found = answered(command, told, dict[str, _Output])
+    values = msgspec.json.encode({name: output.value for name, output in found.items()})
+    return answered(command, values, Outputs)

@@ -9,6 +9,7 @@ import ostinato as ost
 from ostinato.triggers import Blob, Http, Queue, Trigger
 from ostinato_azure.packaging import site, storage, telemetry
 from ostinato_azure.packaging.arm import Json, parameter, parameters_file, template
+from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.roles import role_resources
 from ostinato_azure.packaging.site import site_resources
 from ostinato_azure.packaging.storage import account_resources
@@ -17,6 +18,12 @@ from ostinato_azure.packaging.telemetry import telemetry_resources
 
 PREFIX_LENGTH = 20
 """Characters of the part of the names that people choose."""
+
+NAME_LENGTHS = (4, 44)
+"""Of the function app's name, which others have too: a workspace for logs from 4 characters on, the
+topic of blobs' events, which adds six, up to 50."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,42}[A-Za-z0-9]")
 
 RECORD_DAYS = 90
 """Longer than a queue keeps a message, and than senders of requests try again."""
@@ -65,8 +72,23 @@ def main_parameters(app: ost.App) -> Json:
             storage.REDUNDANCY: storage.REDUNDANCIES[0],
             telemetry.LOG_DAYS: LOG_DAYS,
             storage.RECORD_DAYS: RECORD_DAYS,
+            storage.CLAIM_DAYS: 0,
         }
     )
+
+
+def check_name(name: str) -> None:
+    """See that a function app can have a name.
+
+    Raises:
+        PackagingError: It cannot.
+    """
+    if _NAME.fullmatch(name) is None:
+        least, most = NAME_LENGTHS
+        raise PackagingError(
+            f"--name {name}: a function app's name is {least} to {most} letters, digits and "
+            "hyphens, with no hyphen at its ends"
+        )
 
 
 def name_prefix(app: ost.App) -> str:
@@ -93,6 +115,15 @@ def secret_settings(app: ost.App) -> list[str]:
     return sorted({env for auth in checks for env in (auth.key_env, auth.hmac_env) if env})
 
 
+def open_routes(app: ost.App) -> list[str]:
+    """Return the methods and routes of requests that anybody may send, sorted."""
+    return sorted(
+        f"{','.join(t.methods)} /api/{t.route}"
+        for t in _triggers(app)
+        if isinstance(t, Http) and t.auth is None
+    )
+
+
 def _triggers(app: ost.App) -> Iterable[Trigger]:
     return (t for definition in app.registry.orchestrations() for t in definition.triggers)
 
@@ -117,8 +148,8 @@ def _parameters(app: ost.App) -> Json:
                 f"[format('{{0}}-{{1}}', {parameter('namePrefix')}, "
                 "uniqueString(resourceGroup().id))]"
             ),
-            "minLength": 2,
-            "maxLength": 60,
+            "minLength": NAME_LENGTHS[0],
+            "maxLength": NAME_LENGTHS[1],
             "metadata": {"description": "The function app's name, unique in all of Azure."},
         },
         "pythonVersion": {
@@ -171,6 +202,17 @@ def _parameters(app: ost.App) -> Json:
                 "description": (
                     "Days for which events that started instances are remembered, so that one "
                     "delivered again starts nothing even if the instance was purged."
+                )
+            },
+        },
+        storage.CLAIM_DAYS: {
+            "type": "int",
+            "defaultValue": 0,
+            "minValue": 0,
+            "metadata": {
+                "description": (
+                    "Days after which a large payload that nothing stored again is deleted; 0 "
+                    "keeps them all. Longer than any instance lives, by a day at least."
                 )
             },
         },

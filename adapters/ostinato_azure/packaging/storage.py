@@ -23,6 +23,9 @@ _OURS = (PACKAGE_CONTAINER, records.CONTAINER, CLAIM_CONTAINER)
 RECORD_DAYS = "triggerRecordDays"
 """The parameter that says how long the events that started instances are remembered."""
 
+CLAIM_DAYS = "claimDays"
+"""The parameter that says how long large payloads are kept; 0 is for ever."""
+
 REDUNDANCY = "storageRedundancy"
 """The parameter that says in how many places the account keeps its data."""
 
@@ -88,27 +91,31 @@ def _queue(name: str) -> Json:
 
 
 def _forgetting() -> Json:
-    """The account's one lifecycle policy: what records of events are old is deleted."""
-    rule: Json = {
-        "enabled": True,
-        "name": "old-trigger-records",
-        "type": "Lifecycle",
-        "definition": {
-            "filters": {
-                "blobTypes": ["blockBlob"],
-                "prefixMatch": [f"{records.CONTAINER}/{records.EVENTS}/"],
-            },
-            "actions": {
-                "baseBlob": {
-                    "delete": {"daysAfterModificationGreaterThan": f"[{parameter(RECORD_DAYS)}]"}
-                }
-            },
-        },
-    }
+    """The account's one lifecycle policy: what is old of our own is deleted."""
+    claims = _rule("old-claims", f"{CLAIM_CONTAINER}/", CLAIM_DAYS)
+    rules = [
+        _rule("old-trigger-records", f"{records.CONTAINER}/{records.EVENTS}/", RECORD_DAYS),
+        claims | {"enabled": f"[greater({parameter(CLAIM_DAYS)}, 0)]"},
+    ]
     return {
         "type": POLICY,
         "apiVersion": API,
         "name": f"[format('{{0}}/default', {ACCOUNT_NAME})]",
-        "properties": {"policy": {"rules": [rule]}},
+        "properties": {"policy": {"rules": rules}},
         "dependsOn": [f"[{ACCOUNT_ID}]"],
+    }
+
+
+def _rule(name: str, prefix: str, days: str) -> Json:
+    """What deletes blobs that have not been written for as many days as a parameter says."""
+    return {
+        "enabled": True,
+        "name": name,
+        "type": "Lifecycle",
+        "definition": {
+            "filters": {"blobTypes": ["blockBlob"], "prefixMatch": [prefix]},
+            "actions": {
+                "baseBlob": {"delete": {"daysAfterModificationGreaterThan": f"[{parameter(days)}]"}}
+            },
+        },
     }

@@ -6,10 +6,13 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 
 from ostinato_azure.packaging.errors import PackagingError
+
+T = TypeVar("T")
 
 INSTALL = "https://learn.microsoft.com/cli/azure/install-azure-cli"
 
@@ -56,6 +59,18 @@ class AzureCli(msgspec.Struct, frozen=True, kw_only=True):
         if done.returncode != 0:
             raise ToolFailedError(shown(arguments), done.returncode, done.stderr.strip())
         return done.stdout
+
+
+def answered(arguments: Sequence[str], told: str | bytes, kind: type[T]) -> T:
+    """Return what a command told, which is JSON, as a value of ``kind``.
+
+    Raises:
+        ToolFailedError: It is something else.
+    """
+    try:
+        return msgspec.json.decode(told, type=kind)
+    except msgspec.DecodeError as error:
+        raise ToolFailedError(shown(arguments), 0, f"its answer is not usable: {error}") from None
 
 
 def shown(arguments: Sequence[str]) -> str:

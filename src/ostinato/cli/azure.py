@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Sequence
@@ -17,7 +19,7 @@ import ostinato as ost
 from ostinato.cli.discovery import find_app
 from ostinato.cli.inputs import confirmed
 from ostinato.cli.mending import mendable, needing
-from ostinato.cli.outcome import ExitCode, UsageError
+from ostinato.cli.outcome import ExitCode, UsageError, stopped_by_sigterm
 
 if TYPE_CHECKING:
     from ostinato_azure.packaging.build import AppReference
@@ -30,7 +32,10 @@ deploy = typer.Typer(help="Bring the application to a cloud.", no_args_is_help=T
 AppOption = Annotated[
     str | None, typer.Option(help="module:attribute; by default the folder's own.")
 ]
-PythonOption = Annotated[str, typer.Option(help="Version of the function app's Python.")]
+PythonOption = Annotated[
+    str | None,
+    typer.Option(help="Of the function app; by default what its parameters say, else 3.13."),
+]
 PlatformOption = Annotated[
     str, typer.Option(help="Newest platform tag of wheels, e.g. manylinux2014_x86_64.")
 ]
@@ -40,6 +45,8 @@ CacheOption = Annotated[
 
 OF_EXTRAS = {"azure", "google", "httpx", "ostinato_azure", "packaging", "pathspec"}
 """What these commands import that `ostinato` alone does not bring."""
+
+GOES_ON = "what was done before stays; deploy again to go on"
 
 PYTHON = "3.13"
 PLATFORM = "manylinux_2_28_x86_64"
@@ -55,7 +62,7 @@ def _group() -> None:
 @build.command("azure")
 def build_azure(
     output: Annotated[Path, typer.Option("--output", "-o", help="The zip file.")] = Path("app.zip"),
-    python: PythonOption = PYTHON,
+    python: PythonOption = None,
     platform: PlatformOption = PLATFORM,
     app: AppOption = None,
     no_cache: CacheOption = False,
@@ -71,7 +78,8 @@ def build_azure(
     Exit codes: 0 built, 2 usage.
     """
     with _azure():
-        typer.echo(_build(output, app, python, platform, fresh=no_cache, check=check))
+        chosen = _python(python, None)
+        typer.echo(_build(output, app, chosen, platform, fresh=no_cache, check=check))
 
 
 @synth.command("azure")
@@ -125,7 +133,7 @@ def deploy_azure(
         list[str] | None,
         typer.Option(help="A variable of this environment to give to the app; may be repeated."),
     ] = None,
-    python: PythonOption = PYTHON,
+    python: PythonOption = None,
     platform: PlatformOption = PLATFORM,
     app: AppOption = None,
     dry_run: Annotated[
@@ -141,22 +149,31 @@ def deploy_azure(
     the app has, 2 usage.
     """
     with _azure(), tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+        from ostinato_azure.packaging.build import packed_python
         from ostinato_azure.packaging.deploy import Deployment, check, plan
+        from ostinato_azure.packaging.infrastructure import open_routes
         from ostinato_azure.packaging.synth import differing
         from ostinato_azure.packaging.target import Target
 
-        Target(python=python, platform=platform)
+        chosen = _python(python, parameters)
+        Target(python=chosen, platform=platform)
         found = find_app(app, Path.cwd())
         built = package or Path("app.zip" if dry_run else Path(folder) / "app.zip")
         if package is not None and not package.is_file():
             raise UsageError(f"there is no file {package}")
+        packed = packed_python(package) if package else chosen
+        if packed not in (None, chosen):
+            raise UsageError(
+                f"{package} is for Python {packed}, the function app's would be {chosen}: "
+                f"build it again, or give --python {packed}"
+            )
         deployment = Deployment(
             project=Path(),
             package=built,
             group=resource_group,
             location=location,
             name=name,
-            python=python,
+            python=chosen,
             settings=_settings(found, setting or [], may_lack=dry_run),
             parameters=parameters,
             functions=_functions(found),
@@ -164,19 +181,22 @@ def deploy_azure(
         check(deployment)
         if stale := differing(_synthesize(app), deployment.project):
             _note(f"warning: {', '.join(stale)} not up to date: ostinato synth azure")
+        for route in open_routes(found):
+            _note(f"note: anybody may send {route}: it asks for no key (auth=HttpAuth(...))")
         if dry_run:
             if unset := [name for name, value in deployment.settings.items() if not value]:
                 _note(f"warning: not set in this environment: {', '.join(unset)}")
-            built_by = f"ostinato build azure --output {built} --python {python}"
-            for command in [] if package else [built_by]:
-                typer.echo(command)
+            built_by = ["ostinato", "build", "azure", "--output", str(built), "--python", chosen]
+            built_by += ["--platform", platform, *(["--app", app] if app else [])]
+            if package is None:
+                typer.echo(shlex.join(built_by))
             for command in plan(deployment):
                 typer.echo(command)
             return
         _deploy(
             deployment,
             yes=yes,
-            build=None if package else lambda: _build(built, app, python, platform),
+            build=None if package else lambda: _build(built, app, chosen, platform),
         )
 
 
@@ -194,8 +214,11 @@ def _deploy(deployment: Deployment, *, yes: bool, build: Callable[[], str] | Non
     try:
         deployed = deploy(deployment, az, _note)
     except ToolFailedError as error:
-        _note(f"error: {error}\nwhat was done before stays; deploy again to go on", style="red")
+        _note(f"error: {error}\n{GOES_ON}", style="red")
         raise typer.Exit(ExitCode.FAILED) from None
+    except KeyboardInterrupt:
+        _note(f"stopped; {GOES_ON}")
+        raise
     outputs = deployed.outputs
     typer.echo(f"https://{outputs.host_name}")
     _note(
@@ -208,6 +231,14 @@ def _deploy(deployment: Deployment, *, yes: bool, build: Callable[[], str] | Non
     if deployed.missing:
         _note("hint: the log of the app says why its package could not be loaded")
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _python(given: str | None, parameters: Path | None) -> str:
+    """The function app's Python: the one that was given, else its parameters' own."""
+    from ostinato_azure.packaging.parameters import python_version
+    from ostinato_azure.packaging.synth import PARAMETERS
+
+    return given or python_version(parameters or Path(PARAMETERS)) or PYTHON
 
 
 def _functions(app: ost.App) -> list[str]:
@@ -223,6 +254,11 @@ def _settings(app: ost.App, named: Sequence[str], *, may_lack: bool) -> dict[str
     """The values of settings by name, from the environment."""
     from ostinato_azure.packaging.infrastructure import secret_settings
 
+    if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in named):
+        raise UsageError(  # what was given is not shown: it may be the secret itself
+            "--setting takes the name of a variable of this environment (letters, digits and "
+            "'_'), never its value"
+        )
     names = sorted({*named, *secret_settings(app)})
     absent = [name for name in names if not os.environ.get(name)]
     if absent and not may_lack:
@@ -306,9 +342,12 @@ def _is_of(folder: Path, file: object) -> bool:
 
 @contextmanager
 def _azure() -> Generator[None, None, None]:
-    """Tell what the user can mend, a missing extra among it."""
-    with mendable(), needing("azure,cli", OF_EXTRAS):
-        yield
+    """Tell what the user can mend, a missing extra among it; leave no files when stopped."""
+    try:
+        with stopped_by_sigterm(), mendable(), needing("azure,cli", OF_EXTRAS):
+            yield
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(ExitCode.of_interrupt(interrupt)) from None
 
 
 def _note(text: str, style: str | None = None) -> None:
