@@ -76,7 +76,8 @@ LAYERS = """
     cli.targets
     cli.hosting cli.steering
     cli.running
-    cli.azure cli.emulate
+    cli.azure
+    cli.emulate
     cli.commands
     cli
     cli.__main__

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from ostinato.cli.azure import app_reference
 from ostinato.cli.mending import mendable, needing
-from ostinato.cli.outcome import ExitCode, UsageError, stopped_by_sigterm
+from ostinato.cli.outcome import ExitCode, UsageError, ended_by_signals
 
 emulate = typer.Typer(help="Run a function app on a stand-in of its cloud.", no_args_is_help=True)
 
@@ -48,20 +49,34 @@ def emulate_azure(
         Path | None,
         typer.Option(help="Interpreter of the functions; it has azure-functions-runtime."),
     ] = None,
+    replay_always: Annotated[
+        bool,
+        typer.Option(
+            "--replay-always",
+            help="Keep no execution between turns: each turn replays its history, as after a"
+            " restart, so that what is not deterministic fails here.",
+        ),
+    ] = False,
 ) -> None:
     """Run an Azure function app here: HTTP, queue, blob and timer triggers, durable functions.
 
     The functions run in Microsoft's own worker library where Python has it (3.13 and newer).
-    The host and the Durable extension are stood in for; everything is kept in memory. Ctrl-C ends.
+    The host and the Durable extension are stood in for; everything is kept in memory. Ctrl-C ends,
+    when what runs has ended; a second one ends at once.
 
     Exit codes: 0 ended, 2 usage.
     """
     with mendable(), needing("azure-emulator", OF_EXTRA):
-        _emulate(source, port, storage, azurite, python)
+        _emulate(source, port, storage, azurite, python, replay_always)
 
 
 def _emulate(
-    source: Path, port: int, storage: str | None, azurite: bool, python: Path | None
+    source: Path,
+    port: int,
+    storage: str | None,
+    azurite: bool,
+    python: Path | None,
+    replay_always: bool,
 ) -> None:
     from ostinato.testing.azure.azurite import AzuriteMissingError
     from ostinato.testing.azure.emulator import Emulator
@@ -71,23 +86,31 @@ def _emulate(
 
     if python is not None and not python.is_file():
         raise UsageError(f"there is no interpreter {python}")
+    host_json = _what_is_missing(source) if source.is_dir() else None
     try:
         with (
             suppress(KeyboardInterrupt),
-            stopped_by_sigterm(),
+            ended_by_signals(),
             Emulator(
                 source,
                 port=port,
                 storage=storage,
                 use_azurite=azurite,
+                host_json=host_json,
+                replay_always=replay_always,
                 python=python,
                 log=typer.echo,
             ) as emulator,
         ):
+            if host_json is not None:
+                typer.echo("there is no host.json: this is with what `ostinato synth azure` writes")
             for line in emulator.lines():
                 typer.echo(line)
             typer.echo("press Ctrl-C to end")
-            threading.Event().wait()
+            try:
+                threading.Event().wait()
+            finally:
+                typer.echo("ending; what runs is waited for, unless you press Ctrl-C again")
     except PortInUseError as error:
         raise UsageError(
             f"{error}\nhint: --port names another, --port 0 takes a free one"
@@ -95,3 +118,34 @@ def _emulate(
     except (AzuriteMissingError, IndexingFailed, SettingsError) as error:
         raise UsageError(str(error)) from None
     raise typer.Exit(ExitCode.COMPLETED)
+
+
+def _what_is_missing(folder: Path) -> str | None:
+    """The text of the host.json that a folder has not; None where it has one.
+
+    Raises:
+        UsageError: The folder has no function_app.py, or no application to write a host.json for.
+    """
+    from ostinato_azure.packaging.build import function_app_py
+    from ostinato_azure.packaging.errors import PackagingError
+    from ostinato_azure.packaging.host_json import host_json
+    from ostinato_azure.packaging.settings import read_settings
+
+    absent = next((n for n in ("function_app.py", "host.json") if not (folder / n).is_file()), None)
+    if absent is None:
+        return None
+    try:
+        settings, found = read_settings(folder), app_reference(None, folder.resolve())
+    except (PackagingError, UsageError) as error:
+        why = str(error).partition("\nhint:")[0]
+        raise UsageError(
+            f"there is no {absent} in {folder.resolve()}, and none can be written: {why}\n"
+            'hint: name the application in pyproject.toml: [tool.ostinato] app = "module:attribute"'
+        ) from None
+    if absent == "function_app.py":
+        raise UsageError(
+            f"there is no function_app.py in {folder.resolve()}\n"
+            "hint: write one, as `ostinato build azure` does into its package:\n\n"
+            f"{function_app_py(found, grpc=settings.grpc)}"
+        )
+    return host_json(found.app, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Generator
@@ -72,6 +73,30 @@ def stopped_by_sigterm() -> Generator[None, None, None]:
     finally:
         # None stands for a handler that Python did not set and cannot put back.
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
+def ended_by_signals() -> Generator[None, None, None]:
+    """Have one SIGINT or SIGTERM raise `KeyboardInterrupt` in the block; the next ends the process.
+
+    Without a word and at once, with 130 or 143: what the block does to end may itself take long.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def at_once(number: int, frame: FrameType | None) -> NoReturn:
+        os._exit(128 + number)
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        for each in numbers:
+            signal.signal(each, at_once)
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, end) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

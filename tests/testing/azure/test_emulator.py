@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from textwrap import dedent
 
 import httpx
 import pytest
+from azure.storage.blob import BlobServiceClient
 
+from ostinato.testing.azure.azurite import KNOWN_KEY, Azurite, find_azurite, running_azurite
 from ostinato.testing.azure.emulator import Emulator
 from ostinato.testing.azure.host_settings import SettingsError
 from ostinato.testing.azure.http_server import HttpServer, PortInUseError
 from ostinato.testing.azure.worker import IndexingFailed
+from ostinato_azure.client import AzureClient
 
 ROOT = Path(__file__).parents[3]
 
@@ -82,8 +87,16 @@ def test_a_folder_is_run_with_its_settings_and_every_function_is_told_of(folder)
     assert f"hello  GET {url}/api/hello/{{name}}" in lines
     assert "tick   timer 0 0 0 * * *" in lines
     assert "order  off: its connection, the app setting 'AzureWebJobsStorage', is not set" in lines
-    assert "npm install azurite" in lines
+    assert "queue and blob triggers need storage; --storage names one" in lines
+    assert "npm" not in lines
     assert f"management API: {url}/runtime/webhooks/durabletask" in lines
+
+
+def test_where_azurite_is_missing_it_is_told_how_to_get_it(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(tmp_path)
+    with emulate(folder, use_azurite=True) as emulator:
+        assert "npm install azurite" in "\n".join(emulator.lines())
 
 
 def test_a_package_is_run_without_being_unpacked_first(folder, tmp_path):
@@ -106,26 +119,108 @@ def test_a_storage_that_is_given_turns_the_triggers_on(folder, storage):
         assert "order  queue orders" in "\n".join(emulator.lines())
 
 
-def test_development_storage_is_an_azurite_of_its_own(folder, storage, monkeypatch):
+DEVELOPMENT = {"Values": {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}}
+
+
+STORES = """
+    import os
+    import azure.functions as func
+
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+    @app.route(route="storage")
+    def storage(req: func.HttpRequest) -> str:
+        return os.environ["AzureWebJobsStorage"]
+"""
+
+
+def is_of(connection, emulator):
+    """Whether the app has the storage that one reaches there."""
+    with BlobServiceClient.from_connection_string(connection) as blobs:
+        blobs.create_container("reached")
+    return httpx.get(f"{emulator.host.url}/api/storage").text == connection
+
+
+@pytest.mark.parametrize("settings", [{}, DEVELOPMENT])
+def test_an_azurite_of_its_own_is_reached_by_what_is_told(folder, storage, monkeypatch, settings):
     monkeypatch.chdir(ROOT)
-    write(folder, settings={"Values": {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}})
-    with emulate(folder, use_azurite=True) as emulator:
-        assert emulator.host.off == {}
-        assert "an Azurite of its own" in next(emulator.lines())
+    write(folder, app=STORES, settings=settings)
+    nowhere = {"Blob": 1, "Queue": 1, "Table": 1}
+    with emulate(folder, use_azurite=True, azurite_ports=nowhere) as emulator:
+        said, told, *_ = emulator.lines()
+        assert "an Azurite of its own" in said
+        assert is_of(told.partition('"')[2].rstrip('"'), emulator)
+
+
+def test_development_storage_is_the_azurite_that_runs_where_tools_look(folder, storage):
+    write(folder, app=STORES, settings=DEVELOPMENT)
+    program = find_azurite(ROOT)
+    assert program is not None
+    with Azurite(program, key=KNOWN_KEY) as running:
+        found = re.findall(r"(\w+)Endpoint=http://127.0.0.1:(\d+)/", running.connection_string)
+        ports = {service: int(port) for service, port in found}
+        with emulate(folder, use_azurite=True, azurite_ports=ports) as emulator:
+            (said, *_) = emulator.lines()
+            assert said.startswith(f"storage is the Azurite that runs at port {ports['Blob']} ")
+            assert is_of(running_azurite(ports), emulator)
 
 
 @pytest.mark.parametrize(
     ("app", "why"),
     [
-        ("import nothing_of_this_name", r"No module named 'nothing_of_this_name'"),
+        (
+            "import nothing_of_this_name",
+            (
+                r"^ModuleNotFoundError: No module named 'nothing_of_this_name'\n"
+                r"  .*function_app\.py:1: import nothing_of_this_name\n"
+                r"hint: .*python\S* runs the functions: install what has .*$"
+            ),
+        ),
         ("x = 1\nx.nothing", r"AttributeError: .*\n  .*function_app\.py:2: x\.nothing"),
         ("x = 1", "function app"),
     ],
 )
-def test_an_app_that_cannot_be_loaded_says_why_and_where(folder, app, why):
+def test_an_app_that_cannot_be_loaded_says_why_and_where_and_nothing_else(folder, app, why):
     write(folder, app=app)
+    lines = list[str]()
     with pytest.raises(IndexingFailed, match=why):
-        emulate(folder)
+        Emulator(folder, use_azurite=False, log=lines.append)
+    assert lines == []
+
+
+FORGETFUL = """
+    import ostinato as ost
+    import ostinato_azure
+
+    began = []
+    ours = ost.App("forgetful")
+
+    @ours.activity
+    def step1(): ...
+
+    @ours.activity
+    def step2(): ...
+
+    @ours.orchestration
+    def steps(ctx: ost.OrchestrationContext):
+        began.append(1)
+        yield ctx.call_activity(f"step{len(began)}")
+
+    app = ostinato_azure.function_app(ours)
+"""
+
+
+@pytest.mark.parametrize(("always", "status"), [(False, "Completed"), (True, "Failed")])
+def test_what_is_not_deterministic_fails_where_every_turn_is_replayed(folder, always, status):
+    write(folder, app=FORGETFUL)
+    with emulate(folder, replay_always=always) as emulator:
+        client = AzureClient(emulator.host.url)
+        client.start("steps", instance_id="one")
+        emulator.host.settle()
+        found = client.get_status("one")
+        client.close()
+    assert found.runtime_status == status
+    assert found.failure is None or found.failure.type == "NonDeterminismError"
 
 
 def test_what_is_no_function_app_is_told(tmp_path):
@@ -159,21 +254,97 @@ def command(*arguments, **options):
     )
 
 
+@pytest.fixture
+def start():
+    """Starts the command: gives it, the lines it has printed, and the URL where the app is."""
+    processes = []
+
+    def started(folder):
+        process = command(folder, "--port", "0", "--no-azurite")
+        processes.append(process)
+        assert process.stdout is not None
+        lines = list[str]()
+        while not lines or not lines[-1].startswith("press Ctrl-C"):
+            lines.append(process.stdout.readline())
+            assert lines[-1], process.communicate()[1]
+        (url,) = [line.split()[-1] for line in lines if "management API" in line]
+        return process, lines, url.removesuffix("/runtime/webhooks/durabletask")
+
+    yield started
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_runs_an_app_until_it_is_interrupted(folder, how):
-    process = command(folder, "--port", "0", "--no-azurite")
-    assert process.stdout is not None
-    lines = list[str]()
-    while not lines or not lines[-1].startswith("press Ctrl-C"):
-        lines.append(process.stdout.readline())
-        assert lines[-1], process.communicate()[1]
-    (url,) = [line.split()[-1] for line in lines if "management API" in line]
-    answer = httpx.get(url.replace("/runtime/webhooks/durabletask", "/api/hello/you"))
-    assert answer.text == "hello you from settings"
+def test_the_command_runs_an_app_until_it_is_interrupted(folder, start, how):
+    process, _, url = start(folder)
+    assert httpx.get(f"{url}/api/hello/you").text == "hello you from settings"
     process.send_signal(how)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert "said hello" in out
+
+
+SLOW = """
+    import threading
+    import azure.functions as func
+
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+    @app.route(route="forever")
+    def forever(req: func.HttpRequest) -> str:
+        print("began", flush=True)
+        threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(("again", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_ends_the_command_at_once(folder, start, again, code):
+    write(folder, app=SLOW)
+    process, _, url = start(folder)
+    assert process.stdout is not None
+
+    def ask():
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{url}/api/forever", timeout=120)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    assert process.stdout.readline() == "began\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline().startswith("ending; what runs is waited for")
+    process.send_signal(again)
+    process.communicate(timeout=30)
+    assert process.returncode == code
+    asking.join()
+
+
+def test_two_signals_one_upon_the_other_leave_nothing_hanging(folder, start):
+    process, _, _ = start(folder)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode in (0, 130)  # the system may make one of two
+
+
+OURS = """
+    import ostinato as ost
+    import ostinato_azure
+
+    ours = ost.App("unwritten-host")
+    app = ostinato_azure.function_app(ours)
+"""
+
+
+def test_a_folder_without_a_host_json_is_run_with_what_synth_writes(tmp_path, start):
+    write(tmp_path, app=OURS)
+    process, lines, url = start(tmp_path)
+    assert httpx.get(f"{url}/admin/host/status").json()["id"] == "unwrittenhost"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert "no host.json: this is with what `ostinato synth azure` writes\n" in lines[0]
+    assert not (tmp_path / "host.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -187,3 +358,25 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(tmp_path, arguments,
     process = command(*arguments, cwd=tmp_path)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (2, message)
+
+
+def told(folder):
+    """What the command tells of a folder that it does not run."""
+    process = command(".", "--no-azurite", cwd=folder)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    return err
+
+
+def test_what_a_folder_lacks_is_told_with_the_mend(tmp_path, start):
+    assert told(tmp_path).splitlines()[-1] == (
+        'hint: name the application in pyproject.toml: [tool.ostinato] app = "module:attribute"'
+    )
+    (tmp_path / "flows.py").write_text('import ostinato\n\nmine = ostinato.App("mine")\n')
+    err = told(tmp_path)
+    assert err.startswith(f"error: there is no function_app.py in {tmp_path}\nhint: write one")
+    (tmp_path / "function_app.py").write_text(err.partition(":\n\n")[2])
+    process, _, _ = start(tmp_path)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0

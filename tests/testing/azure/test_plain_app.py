@@ -185,6 +185,28 @@ def test_the_host_lists_its_functions_and_runs_one_when_asked(host, http):
     assert http.get("/api/status/by-timer").json()["output"] == "timer!!!"
     assert http.post("/admin/functions/nobody", json={}).status_code == 404
     assert http.post("/admin/functions/timer_start", content=b"[]").status_code == 400
+    no_blob = http.post("/admin/functions/blob_start", json={})
+    assert no_blob.status_code == 400
+    assert no_blob.text == (
+        "function 'blob_start' takes a blob of '%CONTAINER%/{name}';"
+        ' name one that is there: {"input": "<container>/<name>"}'
+    )
+
+
+def test_a_function_is_run_on_a_blob_that_is_named(start_worker, storage, clock):
+    container = f"c{uuid.uuid4().hex[:10]}"
+    settings = AppSettings({"CONTAINER": container, "QUEUE": "q", "AzureWebJobsStorage": storage})
+    with FunctionsHost(
+        start_worker(settings), host_json=HostJson.read(FOLDER), settings=settings, clock=clock
+    ) as host:
+        run = f"{host.url}/admin/functions/blob_start"
+        with BlobServiceClient.from_connection_string(storage) as blobs:
+            blobs.create_container(container).upload_blob("a.txt", b"b")
+        for wrong in (f"{container}/other.txt", "elsewhere/a.txt", container):
+            assert httpx.post(run, json={"input": wrong}).status_code == 400
+        assert httpx.post(run, json={"input": f"{container}/a.txt"}).status_code == 202
+        host.hub.settle()
+        assert host.hub.get("blob-a.txt").output == '"b!!!"'
 
 
 def test_messages_and_blobs_start_instances(start_worker, storage, clock):

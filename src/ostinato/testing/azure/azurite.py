@@ -1,8 +1,9 @@
-"""Azurite, Microsoft's emulator of Azure Storage, as a child process on free ports."""
+"""Azurite, Microsoft's emulator of Azure Storage: as a child process on free ports, or found."""
 
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import re
 import secrets
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import threading
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,18 @@ _OPTIONS = (
     *("--blobPort", "0", "--queuePort", "0", "--tablePort", "0"),
 )
 _ACCOUNT = "devstoreaccount1"
+KNOWN_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+"""The key of an Azurite that was given none: Microsoft has published it, and every tool has it."""
+
+KNOWN_PORTS = {"Blob": 10000, "Queue": 10001, "Table": 10002}
+"""Where tools look for Azurite: what ``UseDevelopmentStorage=true`` stands for."""
+
+_ASK_TIMEOUT = 2.0
+"""Seconds in which a port of this machine answers."""
+
+_WATCH = Path(__file__).with_name("azurite_watch.cjs")
 _LISTENS = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (\S+)")
 
 
@@ -42,28 +56,60 @@ def find_azurite(folder: Path) -> Path | None:
     return Path(found) if found else None
 
 
+def running_azurite(ports: Mapping[str, int] = KNOWN_PORTS) -> str | None:
+    """Return the connection string of the Azurite whose blobs and queues answer there, if any."""
+    if not all(_is_azurite(ports[service]) for service in ("Blob", "Queue")):
+        return None
+    return _connection_string(
+        KNOWN_KEY, {service: f"http://127.0.0.1:{port}" for service, port in ports.items()}
+    )
+
+
+def _is_azurite(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ASK_TIMEOUT)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().getheader("Server", "").startswith("Azurite-")
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _connection_string(key: str, endpoints: Mapping[str, str]) -> str:
+    told = "".join(f"{service}Endpoint={url}/{_ACCOUNT};" for service, url in endpoints.items())
+    return f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={key};{told}"
+
+
 class Azurite:
     """Blobs, queues and tables in memory, on ports of 127.0.0.1 that were free; a context manager.
 
+    It ends with this process, however that ends.
+
     Args:
         program: What `find_azurite` found.
+        key: Its account's, in base64; by default one of its own.
 
     Raises:
         AzuriteMissingError: It did not start; the message has its last lines.
     """
 
-    def __init__(self, program: Path) -> None:
-        key = base64.b64encode(secrets.token_bytes(64)).decode()
+    def __init__(self, program: Path, *, key: str | None = None) -> None:
+        key = key or base64.b64encode(secrets.token_bytes(64)).decode()
         self._lines = deque[str](maxlen=20)
         self._endpoints: dict[str, str] = {}
         self._listening = Future[None]()
         self._process = subprocess.Popen(
             [str(program), *_OPTIONS],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "AZURITE_ACCOUNTS": f"{_ACCOUNT}:{key}"},
+            env={
+                **os.environ,
+                "AZURITE_ACCOUNTS": f"{_ACCOUNT}:{key}",
+                "NODE_OPTIONS": f'{os.environ.get("NODE_OPTIONS", "")} --require "{_WATCH}"',
+            },
             start_new_session=True,  # Ctrl-C in a terminal is ours to handle
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -73,15 +119,11 @@ class Azurite:
         except TimeoutError:
             self.close()
             raise AzuriteMissingError(f"{program} did not start: {self._last_lines()}") from None
-        except AzuriteMissingError:
+        except BaseException:
             self.close()
             raise
-        endpoints = "".join(
-            f"{service}Endpoint={url}/{_ACCOUNT};" for service, url in self._endpoints.items()
-        )
-        self.connection_string = (
-            f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={key};{endpoints}"
-        )
+        self.connection_string = _connection_string(key, self._endpoints)
+        """Reaches it."""
 
     @property
     def pid(self) -> int:
@@ -93,8 +135,9 @@ class Azurite:
         self._process.kill()
         self._process.wait()
         self._reader.join()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
 
     def __enter__(self) -> Self:
         return self

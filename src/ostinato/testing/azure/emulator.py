@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +15,11 @@ from typing import Self
 
 from ostinato.testing.azure.azurite import (
     HOW_TO_GET_IT,
+    KNOWN_PORTS,
     Azurite,
     AzuriteMissingError,
     find_azurite,
+    running_azurite,
 )
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.host_settings import STORAGE, AppSettings, HostJson, SettingsError
@@ -30,6 +32,9 @@ from ostinato.testing.azure.worker_library import LibraryWorker
 DEVELOPMENT = "UseDevelopmentStorage=true"
 """What local.settings.json has for the storage emulator."""
 
+LIVE_VARIABLE = "OSTINATO_LIVE_BYTES"
+"""The app setting of what executions kept between turns may take."""
+
 _STORAGE_TRIGGERS = {"queuetrigger", "blobtrigger"}
 
 
@@ -40,8 +45,11 @@ class Emulator:
         source: A function app's folder, or the zip file of one.
         port: 0 for one that is free.
         storage: A connection string; it becomes the app setting ``AzureWebJobsStorage``.
-        use_azurite: Whether an Azurite is started, if there is one, for an app that has no
-            storage or names the development storage.
+        use_azurite: Whether an Azurite serves an app that has no storage or names the development
+            storage: for the latter one that runs, else one that is started, if there is one.
+        azurite_ports: Where one that runs is looked for.
+        host_json: Text of the host.json, for a folder that has none.
+        replay_always: Whether the app, if it is one of ours, replays every turn from the top.
         python: The interpreter of the functions, with ``azure-functions-runtime``. When None,
             this one; where that has no such library, the functions run in this process.
         log: Takes lines for people: what functions print and log, and failures.
@@ -60,15 +68,25 @@ class Emulator:
         port: int = 0,
         storage: str | None = None,
         use_azurite: bool = True,
+        azurite_ports: Mapping[str, int] = KNOWN_PORTS,
+        host_json: str | None = None,
+        replay_always: bool = False,
         python: Path | None = None,
         log: Log,
     ) -> None:
         self._clean_up = ExitStack()
         self._notes: list[str] = []
+        self._use_azurite = use_azurite
+        self._azurite_ports = azurite_ports
         try:
             folder = self._unpacked(source)
-            self._json = HostJson.read(folder)
-            settings = self._settings(folder, storage, use_azurite)
+            if host_json is None:
+                self._json = HostJson.read(folder)
+            else:
+                self._json = HostJson.parse(host_json, folder / "host.json")
+            settings = self._settings(folder, storage)
+            if replay_always:
+                settings = AppSettings({**settings.values, LIVE_VARIABLE: "0"})
             self._has_storage = settings.connection(None) is not None
             worker = self._worker(folder, settings, python, log)
             self._clean_up.callback(worker.close)
@@ -91,7 +109,10 @@ class Emulator:
             how = f"off: {off}" if off else self._how(function)
             yield f"  {function.name:<{width}}  {how}"
         if not self._has_storage and any(map(self._needs_storage, self.host.off)):
-            yield f"queue and blob triggers need storage; to get Azurite: {HOW_TO_GET_IT}"
+            mend = (
+                f"to get Azurite: {HOW_TO_GET_IT}" if self._use_azurite else "--storage names one"
+            )
+            yield f"queue and blob triggers need storage; {mend}"
         yield f"management API: {self.host.url}{WEBHOOK}"
 
     def close(self) -> None:
@@ -122,22 +143,31 @@ class Emulator:
             raise SettingsError(f"{source} is neither a folder nor a zip file") from None
         return folder
 
-    def _settings(self, folder: Path, storage: str | None, use_azurite: bool) -> AppSettings:
+    def _settings(self, folder: Path, storage: str | None) -> AppSettings:
         """The app's settings; the environment goes before local.settings.json, as in ``func``."""
         values = {**AppSettings.read(folder).values, **os.environ}
         if storage is not None:
             values[STORAGE] = storage
         waiting = [name for name, value in values.items() if value == DEVELOPMENT]
+        found = self._running_azurite() if waiting and self._use_azurite else None
         if not values.get(STORAGE):
             waiting.append(STORAGE)
-        azurite = self._azurite(folder) if waiting and use_azurite else None
+        if waiting and self._use_azurite and found is None:
+            found = self._own_azurite(folder)
         for name in waiting:
             values.pop(name, None)
-            if azurite is not None:
-                values[name] = azurite.connection_string
+            if found is not None:
+                values[name] = found
         return AppSettings(values)
 
-    def _azurite(self, folder: Path) -> Azurite | None:
+    def _running_azurite(self) -> str | None:
+        found = running_azurite(self._azurite_ports)
+        if found is not None:
+            port = self._azurite_ports["Blob"]
+            self._notes.append(f"storage is the Azurite that runs at port {port} ({DEVELOPMENT})")
+        return found
+
+    def _own_azurite(self, folder: Path) -> str | None:
         program = find_azurite(folder) or find_azurite(Path.cwd())
         if program is None:
             return None
@@ -145,8 +175,11 @@ class Emulator:
             azurite = self._clean_up.enter_context(Azurite(program))
         except OSError as error:
             raise AzuriteMissingError(f"{program} does not start: {error}") from None
-        self._notes.append(f"storage is an Azurite of its own ({program}), empty at the start")
-        return azurite
+        self._notes += [
+            f"storage is an Azurite of its own ({program}), empty at the start; to reach it:",
+            f'  {STORAGE}="{azurite.connection_string}"',
+        ]
+        return azurite.connection_string
 
     def _worker(self, folder: Path, settings: AppSettings, python: Path | None, log: Log) -> Worker:
         if python is not None or importlib.util.find_spec("azure_functions_runtime"):

@@ -229,7 +229,10 @@ class FunctionsHost:
         )
 
     async def _run_function(self, request: Request) -> Response:
-        """Call a function that HTTP does not trigger, with ``{"input": text}`` as its data."""
+        """Call a function that HTTP does not trigger, with ``{"input": text}`` as its data.
+
+        The text for one that blobs trigger is a blob's path.
+        """
         name = request.path_params["name"].lower()
         functions = {f.name.lower(): f for f in self._served.calling.worker.functions}
         function = functions.get(name)
@@ -240,14 +243,26 @@ class FunctionsHost:
             text = str(given.get("input", ""))
         except (AttributeError, ValueError):
             return PlainTextResponse('the body must be {"input": "..."}', status_code=400)
-        await run_in_threadpool(self._run, function, text)
+        if not await run_in_threadpool(self._run, function, text):
+            why = f"function {function.name!r} takes a blob of {function.trigger['path']!r}"
+            mend = 'name one that is there: {"input": "<container>/<name>"}'
+            return PlainTextResponse(f"{why}; {mend}", status_code=400)
         return Response(status_code=202)
 
-    def _run(self, function: Function, text: str) -> None:
-        data: Data = Text(text)
-        if str(function.trigger["type"]).lower() == "timertrigger":
-            data = Json('{"IsPastDue": false}')
-        self._served.calling.succeeds(function, data, {})
+    def _run(self, function: Function, text: str) -> bool:
+        """Call a function, unless there is no such blob."""
+        found: tuple[Data, dict[str, Data]] | None = (Text(text), {})
+        match str(function.trigger["type"]).lower():
+            case "timertrigger":
+                found = (Json('{"IsPastDue": false}'), {})
+            case "blobtrigger":
+                found = self._served.triggers.blob(function, text)
+            case _:
+                pass
+        if found is None:
+            return False
+        self._served.calling.succeeds(function, *found)
+        return True
 
 
 async def _home(request: Request) -> Response:

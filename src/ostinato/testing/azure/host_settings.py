@@ -53,7 +53,16 @@ class HostJson:
             SettingsError: It is missing, or is not as it should be.
         """
         path = folder / "host.json"
-        whole = _read_object(path)
+        return cls.parse(_text(path), path)
+
+    @classmethod
+    def parse(cls, text: str, path: Path) -> Self:
+        """Read the text of a host.json; ``path`` is what messages call it.
+
+        Raises:
+            SettingsError: It is not as it should be.
+        """
+        whole = _object(text, path)
         extensions = _section(whole, "extensions", path)
         durable = _section(extensions, "durableTask", path)
         queues = _section(extensions, "queues", path)
@@ -98,7 +107,7 @@ class AppSettings:
         path = folder / "local.settings.json"
         if not path.is_file():
             return cls()
-        values = _section(_read_object(path), "Values", path)
+        values = _section(_object(_text(path), path), "Values", path)
         return cls({str(key): str(value) for key, value in values.items()})
 
     def resolve(self, text: str) -> str:
@@ -140,14 +149,21 @@ def timespan(text: object, path: Path) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
+def _text(path: Path) -> str:
     try:
-        value: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SettingsError(
             f"there is no {path.name} in {path.parent}: is it the folder of a function app?"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not JSON: {error}") from None
+
+
+def _object(text: str, path: Path) -> Mapping[str, Any]:
+    try:
+        value: Any = json.loads(text)
+    except json.JSONDecodeError as error:
         raise SettingsError(f"{path} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise SettingsError(f"{path} is no JSON object")

@@ -62,9 +62,12 @@ class HttpServer:
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="functions-http"
         )
         self._thread.start()
-        if not self._server.listens.wait(START_TIMEOUT):
+        try:
+            if not self._server.listens.wait(START_TIMEOUT):
+                raise TimeoutError("the server did not start")
+        except BaseException:
             self.close()
-            raise TimeoutError("the server did not start")
+            raise
 
     def serve(self, app: ASGIApp) -> None:
         """Have another application answer: quicker than another server, which takes a while to

@@ -84,6 +84,36 @@ class Blobs:
             self._look(watched)
         return self._messages.poll()
 
+    def read(self, function: Function, path: str) -> tuple[Data, dict[str, Data]] | None:
+        """The data and metadata of a blob that a function of these takes; None where none fits."""
+        container, _, name = path.partition("/")
+        watched = self._watched.get(function.name)
+        if watched is None or not name or watched.pattern.container != container:
+            return None
+        return self._read(watched, name)
+
+    def _read(
+        self, watched: Watched, name: str, *, etag: str | None = None
+    ) -> tuple[Data, dict[str, Data]] | None:
+        params = watched.pattern.match(name)
+        if params is None:
+            return None
+        container = watched.pattern.container
+        blob = self._blobs.get_blob_client(container, name)
+        try:
+            download = (
+                blob.download_blob()
+                if etag is None
+                else blob.download_blob(etag=etag, match_condition=MatchConditions.IfNotModified)
+            )
+            content = download.readall()
+        except (ResourceNotFoundError, ResourceModifiedError):
+            return None
+        data: Data = Binary(content)
+        if str(watched.function.trigger.get("dataType", "")).lower() == "string":
+            data = Text(content.decode(errors="replace"))
+        return data, metadata(download.properties, container, blob.url, params)
+
     def _look(self, watched: Watched) -> None:
         container = watched.pattern.container
         with suppress(ResourceNotFoundError):  # a container that may yet be made
@@ -103,20 +133,12 @@ class Blobs:
         name, etag = str(told["BlobName"]), str(told["ETag"])
         key = (str(told["FunctionId"]), str(told["ContainerName"]), name, etag)
         watched = self._watched.get(key[0])
-        params = watched.pattern.match(name) if watched else None
-        if watched is None or params is None or self._is_noted(key, done=True):
+        if watched is None or watched.pattern.container != key[1] or self._is_noted(key, done=True):
             return True
-        blob = self._blobs.get_blob_client(key[1], name)
-        try:
-            download = blob.download_blob(etag=etag, match_condition=MatchConditions.IfNotModified)
-            content = download.readall()
-        except (ResourceNotFoundError, ResourceModifiedError):
+        found = self._read(watched, name, etag=etag)
+        if found is None:
             return True  # deleted, or written again, which is an event of its own
-        data: Data = Binary(content)
-        if str(watched.function.trigger.get("dataType", "")).lower() == "string":
-            data = Text(content.decode(errors="replace"))
-        facts = metadata(download.properties, key[1], blob.url, params)
-        if not self._calling.succeeds(watched.function, data, facts):
+        if not self._calling.succeeds(watched.function, *found):
             return False
         self._note(key, done=True)
         return True

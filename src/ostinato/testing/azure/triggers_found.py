@@ -17,7 +17,7 @@ from ostinato.testing.azure.triggers import Calling, Trigger
 from ostinato.testing.azure.triggers_blob import Blobs, Watched
 from ostinato.testing.azure.triggers_queue import queue_trigger
 from ostinato.testing.azure.triggers_timer import Timer
-from ostinato.testing.azure.worker import BindingError, Function
+from ostinato.testing.azure.worker import BindingError, Data, Function
 
 _ELSEWHERE = {"httptrigger", "orchestrationtrigger", "activitytrigger", "entitytrigger"}
 """Triggers that others serve."""
@@ -60,18 +60,22 @@ class FoundTriggers:
                 self._add(function)
             except (BindingError, ScheduleError) as error:
                 self.off[function.name] = str(error)
-        for connection, watched in self._watched.items():
-            blobs = self._clients.enter_context(
-                BlobServiceClient.from_connection_string(connection)
-            )
-            self._all.append(
-                Blobs(self._host_id, watched, blobs, self._queues(connection), queues, calling)
-            )
+        self._blobs = [self._blobs_on(connection) for connection in self._watched]
+        self._all += self._blobs
 
     @property
     def all(self) -> Sequence[Trigger]:
         """The triggers that are served."""
         return tuple(self._all)
+
+    def blob(self, function: Function, path: str) -> tuple[Data, dict[str, Data]] | None:
+        """The data and metadata of a blob for a function that blobs call; None where none fits.
+
+        Args:
+            function: Whose trigger it is.
+            path: Container and name, with a slash between.
+        """
+        return next((found for b in self._blobs if (found := b.read(function, path))), None)
 
     def close(self) -> None:
         """Let go of storage."""
@@ -104,6 +108,17 @@ class FoundTriggers:
         if connection is None:
             raise BindingError(f"its connection, the app setting {name!r}, is not set")
         return connection
+
+    def _blobs_on(self, connection: str) -> Blobs:
+        blobs = self._clients.enter_context(BlobServiceClient.from_connection_string(connection))
+        return Blobs(
+            self._host_id,
+            self._watched[connection],
+            blobs,
+            self._queues(connection),
+            self._options,
+            self._calling,
+        )
 
     def _queues(self, connection: str) -> QueueServiceClient:
         return self._clients.enter_context(QueueServiceClient.from_connection_string(connection))

@@ -142,8 +142,20 @@ class IndexingFailed(Exception):
     """The app cannot be loaded; the message is for the app's author."""
 
 
-def readable(message: str, stack: str, folder: Path) -> str:
-    """Why an app cannot be loaded, with the line of the app's own code that did it."""
+def readable(message: str, stack: str, folder: Path, python: Path) -> str:
+    """Why an app cannot be loaded, with the line of the app's own code that did it.
+
+    For a module that is missing it tells what to do, as the library does at length.
+    """
+    if missing := re.match(r"(ModuleNotFoundError: No module named '([^']+)')", message):
+        return (
+            f"{_located(missing[1], stack, folder)}\nhint: {python} runs the functions: install"
+            f" what has {missing[2]!r} there, or run the package that `ostinato build azure` makes"
+        )
+    return _located(message, stack, folder)
+
+
+def _located(message: str, stack: str, folder: Path) -> str:
     root = str(folder.resolve())
     found = re.findall(r'File "([^"]+)", line (\d+).*\n\s*(\S.*)?', stack)
     ours = [

@@ -124,7 +124,12 @@ def load_app(folder: Path) -> func.FunctionRegister:
         module = importlib.import_module(path.stem)
     except Exception as error:
         raise IndexingFailed(
-            readable(f"{type(error).__name__}: {error}", traceback.format_exc(), folder)
+            readable(
+                f"{type(error).__name__}: {error}",
+                traceback.format_exc(),
+                folder,
+                Path(sys.executable),
+            )
         ) from error
     apps = [value for value in vars(module).values() if isinstance(value, func.FunctionRegister)]
     if len(apps) != 1:

@@ -82,7 +82,7 @@ class LibraryWorker:
         self._process = self._start()
         try:
             self._functions = self._process.functions()
-        except IndexingFailed:
+        except BaseException:
             self._process.kill()
             raise
 
@@ -141,6 +141,7 @@ class _Process:
             env={**os.environ, **settings},
         )
         self._folder = folder
+        self._python = Path(program[0])
         self._ids = itertools.count(1)
         self._calls: dict[int, Future[Outcome]] = {}
         self._lock = threading.Lock()
@@ -209,7 +210,7 @@ class _Process:
                     future = self._calls.pop(frame["id"])
                 _settle(future, frame)
             elif "failed" in frame:
-                why = readable(frame["failed"], frame["stack"], self._folder)
+                why = readable(frame["failed"], frame["stack"], self._folder, self._python)
                 self._listed.set_exception(IndexingFailed(why))
             else:
                 self._listed.set_result(
