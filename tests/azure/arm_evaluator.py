@@ -104,8 +104,8 @@ class Evaluator:
 
     def parameter(self, name: str) -> Any:
         declared = self.template["parameters"][name]
-        value = self.given.get(name, self.value(declared.get("defaultValue")))
-        kinds = {"string": str, "int": int, "array": list, "secureObject": dict}
+        value: Any = self.given.get(name, self.value(declared.get("defaultValue")))
+        kinds: dict[str, Any] = {"string": str, "int": int, "array": list, "secureObject": dict}
         assert isinstance(value, kinds[declared["type"]]), (name, value)
         assert value in declared.get("allowedValues", [value])
         size = value if isinstance(value, int) else len(value)

@@ -17,7 +17,7 @@ from ostinato_azure.packaging.build import AppReference, function_app_py, packed
 from ostinato_azure.packaging.dependencies import install
 from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.files import project_files
-from ostinato_azure.packaging.requirements import requirements
+from ostinato_azure.packaging.requirements import framework_requirements, requirements
 from ostinato_azure.packaging.target import Target
 from tests.azure.projects import HERE, SHOP, ostinato, own_names, write
 
@@ -373,6 +373,18 @@ def test_requirements_are_the_files_own_judged_for_the_target(tmp_path: Path):
 def test_without_a_file_the_project_table_tells(tmp_path: Path):
     write(tmp_path, {"pyproject.toml": "[project]\ndependencies = ['polars>=1', 'ostinato']\n"})
     assert requirements(tmp_path, target())[0] == "polars>=1"
+
+
+def test_an_extra_that_has_another_of_ours_brings_what_that_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    extras = {"azure": "below", "emulator": "ostinato[azure]", "more": "ostinato[emulator]"}
+    declared = [f"Requires-Dist: {what}; extra == '{extra}'\n" for extra, what in extras.items()]
+    head = "Metadata-Version: 2.1\nName: ostinato\nVersion: 9.0\nRequires-Dist: msgspec\n"
+    write(tmp_path, {"ostinato-9.0.dist-info/METADATA": head + "".join(declared)})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert framework_requirements({"more"}, target()) == ["msgspec", "below"]
+    assert framework_requirements({"other"}, target()) == ["msgspec"]
 
 
 def test_only_the_durable_task_protocol_brings_its_packages(tmp_path: Path):

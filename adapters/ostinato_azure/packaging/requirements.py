@@ -63,8 +63,11 @@ def framework_requirements(extras: Iterable[str], target: Target) -> list[str]:
             "ostinato is not installed here, only found: pip install it (with -e for a checkout)"
         ) from None
     wanted = sorted(extras)
-    kept = (_for_target(Requirement(line), target, wanted) for line in declared)
-    return [str(requirement) for requirement in kept if requirement is not None]
+    kept = [r for line in declared if (r := _for_target(Requirement(line), target, wanted))]
+    own = {extra for r in kept if canonicalize_name(r.name) == FRAMEWORK for extra in r.extras}
+    if not own <= set(wanted):  # an extra that has another
+        return framework_requirements(own.union(wanted), target)
+    return [str(r) for r in kept if canonicalize_name(r.name) != FRAMEWORK]
 
 
 def missing(installed: Path, asked: Iterable[str], target: Target) -> list[str]:
