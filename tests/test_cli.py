@@ -200,7 +200,12 @@ def test_other_unfinished_instances_are_counted(shop: Path):
 
 
 def drawn(
-    progress: Progress, *, ended: bool = True, trouble: Exception | None = None, color: bool = False
+    progress: Progress,
+    *,
+    ended: bool = True,
+    attempts: bool = False,
+    trouble: Exception | None = None,
+    color: bool = False,
 ) -> str:
     """What is left on the screen when a run stops there."""
     screen = StringIO()
@@ -209,8 +214,9 @@ def drawn(
         file=screen, width=150, force_terminal=color, color_system=system, no_color=False
     )
     with Live(console) as live:
-        live.show(Progress(), ended=False, trouble=StoreError("no trouble any more"))
-        live.show(progress, ended=ended, trouble=trouble)
+        trouble_before = StoreError("no trouble any more")
+        live.show(Progress(), ended=False, attempts=attempts, trouble=trouble_before)
+        live.show(progress, ended=ended, attempts=attempts, trouble=trouble)
     return screen.getvalue()
 
 
@@ -224,6 +230,14 @@ def test_calls_that_failed_for_good_are_done_and_counted_in_red():
     for part in ("✓ reserve", "3/3 done", "3 retries", "2 failed"):
         assert part in line
     assert "\x1b[31m2 failed\x1b[0m" in drawn(progress, color=True)
+
+
+def test_where_each_attempt_counts_one_that_failed_is_done_before_the_end_and_after():
+    progress = of_reserve(scheduled=8, completed=6, failed=2)
+    for ended in (False, True):
+        (line,) = drawn(progress, ended=ended, attempts=True).splitlines()
+        assert "8/8 done" in line
+        assert "2 attempts failed" in line
 
 
 def test_what_may_be_tried_again_does_not_count_as_failed():
@@ -491,6 +505,19 @@ def test_pyproject_names_the_application_for_all_folders_below(
     (folder / "below").mkdir()
     monkeypatch.chdir(folder / "below")
     assert run("hello", "--quiet").stdout == '"hello"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("tool = 3", "tool"),
+        ("[tool]\nostinato = 'shop'", "tool.ostinato"),
+        ("[tool.ostinato]\napp = 3", "tool.ostinato.app"),
+    ],
+)
+def test_a_pyproject_of_another_shape_is_told_in_a_line(folder: Path, text: str, place: str):
+    (folder / "pyproject.toml").write_text(text)
+    assert refused(run("hello"), f"{folder / 'pyproject.toml'}: Expected", f"at `$.{place}`")
 
 
 @pytest.mark.parametrize("module", ["app", "main", "orchestrations"])

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
+
 import ostinato as ost
 from ostinato.cli.outcome import UsageError, similar
 
@@ -65,11 +67,26 @@ def _configured(folder: Path) -> tuple[str, Path] | None:
         if not path.is_file():
             continue
         try:
-            app = tomllib.loads(_text(path)).get("tool", {}).get("ostinato", {}).get("app")
+            read = msgspec.convert(tomllib.loads(_text(path)), _Pyproject)
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path} is no TOML: {error}") from None
-        return (str(app), parent) if app is not None else None
+        except msgspec.ValidationError as error:
+            raise UsageError(f"{path}: {error}") from None
+        app = read.tool.ostinato.app
+        return (app, parent) if app is not None else None
     return None
+
+
+class _Ostinato(msgspec.Struct, frozen=True):
+    app: str | None = None
+
+
+class _Tool(msgspec.Struct, frozen=True):
+    ostinato: _Ostinato = _Ostinato()
+
+
+class _Pyproject(msgspec.Struct, frozen=True):
+    tool: _Tool = _Tool()
 
 
 def _load(target: str, folder: Path) -> ost.App:
