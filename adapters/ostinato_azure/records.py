@@ -6,12 +6,17 @@ instance is started and marked when it has been: a record without the mark is of
 start was cut off, and starts it; one with the mark starts nothing any more. What is cut off
 between the start and the mark finds the instance again, unless it was purged in that moment.
 
+One event may be delivered twice at the same time. Only one delivery at a time looks and starts,
+by a lease on the record; the others wait. Side by side both might find no instance, and the one
+that starts it later would replace it, if it has ended by then.
+
 Of a schedule, one blob holds the tick handled last, and at first when it began.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -24,7 +29,7 @@ from ostinato.errors import OstinatoError
 from ostinato_azure.account import app_storage, blob_service, reason
 
 if TYPE_CHECKING:
-    from azure.storage.blob import BlobServiceClient
+    from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient
 
 CONTAINER = "ostinato-triggers"
 
@@ -33,6 +38,13 @@ EVENTS = "events"
 
 _SCHEDULES = "schedules"
 _STARTED = {"started": "true"}
+
+_LEASE = 60
+"""Seconds after which a delivery that is heard of no more is taken to be cut off: the longest that
+storage lets a lease last that is not renewed."""
+
+_LOOK_AGAIN = 0.5
+"""Seconds between two looks whether another delivery is done."""
 
 
 class RecordError(OstinatoError):
@@ -54,15 +66,24 @@ class Records:
         service: The storage account.
         hub: The task hub: apps that share an account do not share their events.
         container: The container's name; it is made when it is first needed.
+        pause: Waits for a number of seconds.
     """
 
-    def __init__(self, service: BlobServiceClient, hub: str, *, container: str = CONTAINER) -> None:
+    def __init__(
+        self,
+        service: BlobServiceClient,
+        hub: str,
+        *,
+        container: str = CONTAINER,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._service = service
         self._hub = hub
         self._container = service.get_container_client(container)
+        self._pause = pause
 
     def once(self, instance_id: str, start: Callable[[], object]) -> None:
-        """Start an event's instance, unless that was done before.
+        """Start an event's instance, unless that was done before; wait for who is at it.
 
         Args:
             instance_id: The id that follows from the event.
@@ -71,14 +92,24 @@ class Records:
         Raises:
             RecordError: Whether it was done cannot be told.
         """
+        from azure.core.exceptions import AzureError
+
         name = f"{EVENTS}/{self._hub}/{instance_id}"
         with self._explained(name):
-            is_new = self._create(name, b"")
-            if not is_new and self._is_marked(name):
+            self._create(name, b"")
+            blob = self._container.get_blob_client(name)
+            lease = self._leased(blob)
+        try:
+            with self._explained(name):
+                properties: Any = blob.get_blob_properties()
+            if _STARTED.items() <= (properties.metadata or {}).items():
                 return
-        start()
-        with self._explained(name):
-            self._container.get_blob_client(name).set_blob_metadata(_STARTED)
+            start()
+            with self._explained(name):
+                blob.set_blob_metadata(_STARTED, lease=lease)
+        finally:
+            with suppress(AzureError):  # it ends by itself
+                lease.release()
 
     def last_tick(self, schedule: str, begin: datetime) -> LastTick:
         """Return the tick of a schedule that was handled last.
@@ -125,29 +156,32 @@ class Records:
         """Close the connections to the account."""
         self._service.close()  # the container's client shares them, and leaves them open
 
-    def _create(self, name: str, data: bytes) -> bool:
-        """Create a blob, and the container where it is not there; False if the blob is."""
+    def _create(self, name: str, data: bytes) -> None:
+        """Create a blob, and the container, where they are not there."""
         from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
         try:
-            return self._create_once(name, data)
+            self._create_once(name, data)
         except ResourceNotFoundError:
             with suppress(ResourceExistsError):  # somebody else was faster
                 self._container.create_container()
-            return self._create_once(name, data)
+            self._create_once(name, data)
 
-    def _create_once(self, name: str, data: bytes) -> bool:
+    def _create_once(self, name: str, data: bytes) -> None:
         from azure.core.exceptions import ResourceExistsError
 
-        try:
+        with suppress(ResourceExistsError):
             self._container.upload_blob(name, data, overwrite=False)  # If-None-Match: *
-        except ResourceExistsError:
-            return False
-        return True
 
-    def _is_marked(self, name: str) -> bool:
-        properties: Any = self._container.get_blob_client(name).get_blob_properties()
-        return bool(_STARTED.items() <= (properties.metadata or {}).items())
+    def _leased(self, blob: BlobClient) -> BlobLeaseClient:
+        """Take the lease on a record, when whoever has it is done or has been cut off."""
+        from azure.core.exceptions import ResourceExistsError
+
+        while True:
+            try:
+                return blob.acquire_lease(_LEASE)
+            except ResourceExistsError:
+                self._pause(_LOOK_AGAIN)
 
     @contextmanager
     def _explained(self, name: str) -> Generator[None, None, None]:

@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -44,8 +45,17 @@ def container(service: BlobServiceClient) -> ContainerClient:
     return service.get_container_client(f"r{uuid4().hex[:10]}")
 
 
-def records_in(container: ContainerClient, service: BlobServiceClient, hub: str = "h") -> Records:
-    return Records(service, hub, container=container.container_name)
+def nobody_waits(seconds: float) -> None:
+    pytest.fail("there is nothing to wait for")
+
+
+def records_in(
+    container: ContainerClient,
+    service: BlobServiceClient,
+    hub: str = "h",
+    pause: Callable[[float], None] = nobody_waits,
+) -> Records:
+    return Records(service, hub, container=container.container_name, pause=pause)
 
 
 class Starts:
@@ -83,6 +93,46 @@ def test_a_start_that_was_cut_off_is_made_up_for(
         records.once("take-1", starts)
     records.once("take-1", starts)
     records.once("take-1", starts)
+    assert starts.count == 1
+
+
+def test_of_two_deliveries_side_by_side_one_waits_for_the_other_and_starts_nothing(
+    service: BlobServiceClient, container: ContainerClient
+) -> None:
+    waits, is_done = threading.Event(), threading.Event()
+
+    def until_done(seconds: float) -> None:
+        waits.set()
+        assert is_done.wait(PATIENCE)
+
+    starts = Starts()
+    other = records_in(container, service, pause=until_done)
+    thread = threading.Thread(target=other.once, args=("take-1", starts))
+
+    def slowly() -> None:
+        thread.start()
+        assert waits.wait(PATIENCE)
+        starts()
+
+    records_in(container, service).once("take-1", slowly)
+    is_done.set()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert starts.count == 1
+
+
+def test_a_delivery_that_was_cut_off_is_waited_for_no_longer_than_its_lease(
+    service: BlobServiceClient, container: ContainerClient
+) -> None:
+    starts = Starts(ConnectionError("cut"))
+    with pytest.raises(ConnectionError):
+        records_in(container, service).once("take-1", starts)
+    lease = container.get_blob_client("events/h/take-1").acquire_lease(60)
+
+    def as_if_it_ended(seconds: float) -> None:
+        lease.break_lease(0)
+
+    records_in(container, service, pause=as_if_it_ended).once("take-1", starts)
     assert starts.count == 1
 
 
