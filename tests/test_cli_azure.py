@@ -21,6 +21,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+import ostinato as ost
 import ostinato_azure
 from ostinato.cli.commands import cli
 from ostinato.cli.display import Quiet
@@ -108,7 +109,7 @@ def test_a_failure_shows_type_message_and_activity(stand: Stand):
     broken.set()
     result = do("run", "job", "--input", "1")
     assert (result.exit_code, result.stdout) == (1, "")
-    for part in ("ValueError", "not today", "'double'", "1 failed"):
+    for part in ("ValueError", "not today", "'double'", "1 attempt failed"):
         assert part in result.stderr
 
 
@@ -184,11 +185,14 @@ def test_an_application_at_hand_checks_the_input_and_nothing_is_started(stand: S
     assert stand.client.get_status("one").version is None  # the deployed app's own choice
 
 
-def test_what_an_application_at_hand_lacks_is_asked_of_the_app_all_the_same(stand: Stand):
+def test_what_an_application_at_hand_lacks_is_run_only_when_the_user_is_sure(stand: Stand):
     Path("at_hand.py").write_text(AT_HAND)
-    result = do("run", "waits", "--timeout", "0")
+    lacks = "the application at hand has no orchestration 'waits'"
+    assert refused(do("run", "waits", "--timeout", "0"), lacks, "give --yes")
+    assert stand.client.list_instances().instances == []
+    result = do("run", "waits", "--timeout", "0", "--yes")
     assert result.exit_code == 4
-    assert "the application at hand has no orchestration 'waits'" in result.stderr
+    assert lacks in result.stderr
     named = do("run", "waits", "--app", "at_hand:app")
     assert refused(named, "there is no orchestration 'waits'")
 
@@ -255,6 +259,13 @@ def test_another_site_is_told_from_an_app_without_the_instance(stand: Stand):
         server.server_close()
 
 
+def test_a_url_with_a_path_too_many_is_told_from_an_app_without_the_instance(stand: Stand):
+    url = f"{stand.url}/api"
+    for arguments in (["status", "x"], ["run", "job"], ["list"], ["raise-event", "x", "go"]):
+        result = do(*arguments, "--url", url)
+        assert refused(result, f"{url}/runtime", "answered 404: no management API is there")
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -287,8 +298,16 @@ def test_a_url_in_the_environment_changes_nothing_of_what_runs_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
+    hint = f"hint: --target azure asks the function app that {URL_VARIABLE} names"
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    plain = CliRunner().invoke(cli, ["list"])
+    assert refused(plain, "there is no file ostinato.db") and "hint" not in plain.stderr
     monkeypatch.setenv(URL_VARIABLE, "https://app.example")
-    assert refused(CliRunner().invoke(cli, ["list"]), "there is no file ostinato.db")
+    assert refused(CliRunner().invoke(cli, ["list"]), "there is no file ostinato.db", hint)
+    with ost.local.LocalHost(application(), store="ostinato.db"):
+        pass
+    lacks = CliRunner().invoke(cli, ["status", "x"])
+    assert refused(lacks, "there is no instance 'x'", hint)
 
 
 # --- an app that stops answering ---

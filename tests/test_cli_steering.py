@@ -214,7 +214,9 @@ def test_a_history_is_printed_as_a_table_or_as_json(place: Place):
     table = place.do("history", "one")
     for part in ("ExecutionStarted", "TaskScheduled", "double", "TaskCompleted", "42"):
         assert part in table.stdout
-    events = place.told("history", "one")
+    told = place.do("history", "one", "--json")
+    assert ("for people" in told.stderr) == bool(place.options)
+    events = json.loads(told.stdout)
     assert [e["name"] for e in events if e["type"] == "TaskScheduled"] == ["double"]
 
 

@@ -310,19 +310,23 @@ class AzureClient:
                 f"instance {instance_id!r} is {found['runtimeStatus']}; "
                 "only a failed one is rewound"
             )
-        self._refuse_handled(found)
+        self._refuse_handled(instance_id, found)
         self._api.steer(instance_id, "rewind", why)
 
-    def _refuse_handled(self, found: dict[str, Any]) -> None:
+    def _refuse_handled(self, asked_for: str, found: dict[str, Any]) -> None:
+        """Refuse to rewind an instance for what it, or a child that failed with it, handled."""
         if has_handled_failures(found):
+            whose = found["instanceId"]
+            who = "it" if whose == asked_for else f"its child {whose!r}"
             raise NotRewindableError(
-                f"instance {found['instanceId']!r} handled failures before it failed, or went on "
-                "after one, and Azure's rewind would run those again as well: restart it instead"
+                f"instance {asked_for!r} cannot be rewound: {who} handled failures before it "
+                "failed, retried one or went on after one, and Azure's rewind would run those "
+                f"again as well; restart {asked_for!r} instead"
             )
         for child in failed_children_of(found):
             below = self._api.find(child, EVENTS)
             if below is not None and below["runtimeStatus"] == "Failed":
-                self._refuse_handled(below)
+                self._refuse_handled(asked_for, below)
 
     def restart(self, instance_id: str, *, new_instance_id: bool | str = True) -> str:
         """See `Client.restart`."""

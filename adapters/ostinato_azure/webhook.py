@@ -294,6 +294,11 @@ class Webhook:
                 f"{base} {fault}: give the system key of the durabletask extension as key=... or "
                 f"in {KEY_VARIABLE}"
             )
+        if status == 404 and 404 not in allowed and not shown:
+            raise AzureError(
+                f"{base} answered 404: no management API is there; give the app's URL without a "
+                "path, like https://<name>.azurewebsites.net"
+            )
         if status not in allowed:
             kind = UnavailableError if passes else AzureError
             may_have = is_repeat or (status >= 500 and status not in _REFUSED_FOR_NOW)

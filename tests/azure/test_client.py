@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ import ostinato as ost
 import ostinato_azure
 from ostinato import events as ev
 from ostinato.client import Query, RuntimeStatus, Start
-from ostinato.testing import ManualClock
+from ostinato.testing import ManualClock, replay_history
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
@@ -60,6 +61,11 @@ def application() -> ost.App:
             return (yield ctx.call_activity(double, 1))
         finally:
             yield ctx.create_timer(timedelta(0))
+
+    @app.orchestration
+    def retrying(ctx: ost.OrchestrationContext):
+        twice = ost.RetryPolicy(max_attempts=2, first_delay=0)
+        return (yield ctx.call_activity(double, 1, retry=twice))
 
     @app.orchestration
     def two_at_a_time(ctx: ost.OrchestrationContext):
@@ -339,14 +345,30 @@ def test_an_instance_is_rewound_whose_failures_all_ended_it(
     assert client.wait(instance_id, PATIENCE).output == output
 
 
-@pytest.mark.parametrize("name", ["tolerant", "over_tolerant", "cleaning", "two_at_a_time"])
+@pytest.mark.parametrize(
+    "name", ["tolerant", "over_tolerant", "cleaning", "retrying", "two_at_a_time"]
+)
 def test_an_instance_that_handled_failures_is_not_rewound(client: AzureClient, name: str) -> None:
     broken.set()
     instance_id = client.start(name)
     client.wait(instance_id, PATIENCE)
-    with pytest.raises(ost.NotRewindableError, match="handled failures"):
+    with pytest.raises(ost.NotRewindableError) as caught:
         client.rewind(instance_id)
+    who = "its child '[^']+'" if name == "over_tolerant" else "it"
+    assert re.fullmatch(
+        f"instance '{instance_id}' cannot be rewound: {who} handled failures before it failed, "
+        "retried one or went on after one, and Azure's rewind would run those again as well; "
+        f"restart '{instance_id}' instead",
+        str(caught.value),
+    )
     assert client.get_status(instance_id).runtime_status == "Failed"
+
+
+def test_a_history_that_azure_tells_is_refused_by_the_replayer(client: AzureClient) -> None:
+    client.start("job", 4, instance_id="one")
+    client.wait("one", PATIENCE)
+    with pytest.raises(ValueError, match="history of 'one' has no ids, turns and inputs"):
+        replay_history(application(), client.get_history("one"))
 
 
 def test_restarting_gives_the_input_and_the_tags_again(client: AzureClient) -> None:

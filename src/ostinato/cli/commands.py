@@ -12,7 +12,7 @@ from rich.console import Console
 import ostinato as ost
 from ostinato.cli import azure, display, emulate, steering
 from ostinato.cli.discovery import find_app, orchestration_names
-from ostinato.cli.inputs import read_input
+from ostinato.cli.inputs import confirmed, read_input
 from ostinato.cli.mending import mendable
 from ostinato.cli.outcome import ExitCode, UsageError, similar
 from ostinato.cli.printing import print_json
@@ -67,6 +67,12 @@ def run_command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the whole outcome as one JSON object.")
     ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", "-y", help="azure: run even what the application at hand does not know."
+        ),
+    ] = False,
 ) -> None:
     """Run an orchestration to its end and print its output as JSON.
 
@@ -80,7 +86,7 @@ def run_command(
     with mendable():
         chosen = chosen_target(target, store, url)
         request = Run(
-            app=_app(app, target, orchestration, console),
+            app=_app(app, target, orchestration, console, yes=yes),
             orchestration=orchestration,
             input=read_input(input),
             target=chosen,
@@ -94,9 +100,13 @@ def run_command(
 
 
 def _app(
-    named: str | None, target: TargetName, orchestration: str, console: Console
+    named: str | None, target: TargetName, orchestration: str, console: Console, *, yes: bool
 ) -> ost.App | None:
-    """The application to run; or to check by, where a deployed one runs and one is at hand."""
+    """The application to run; or to check by, where a deployed one runs and one is at hand.
+
+    Raises:
+        UsageError: The application has no such orchestration, and the user is not sure.
+    """
     if target == "local" or named is not None:
         return find_app(named, Path.cwd())
     try:
@@ -111,6 +121,8 @@ def _app(
         f"warning: the application at hand has no orchestration {orchestration!r}"
         f"{similar(orchestration, names)}",
     )
+    if not (yes or confirmed("The app would fail an instance that it does not know. Run it?")):
+        raise UsageError("nothing was started")
     return None
 
 

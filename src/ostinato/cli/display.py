@@ -47,7 +47,9 @@ class Quiet:
         """Show a line of warning."""
         warn(self._console, text)
 
-    def show(self, progress: Progress, *, ended: bool, trouble: Exception | None) -> None:
+    def show(
+        self, progress: Progress, *, ended: bool, attempts: bool, trouble: Exception | None
+    ) -> None:
         """Show nothing."""
 
 
@@ -109,12 +111,17 @@ class Live:
         """Show a line of warning above the bars."""
         warn(self._bars.console, text)
 
-    def show(self, progress: Progress, *, ended: bool, trouble: Exception | None) -> None:
-        """Bring the bars up to date; what failed for good is done, and known at the end."""
+    def show(
+        self, progress: Progress, *, ended: bool, attempts: bool, trouble: Exception | None
+    ) -> None:
+        """Bring the bars up to date; what failed for good is done, and known at the end.
+
+        With ``attempts``, one that failed is done as soon as it has.
+        """
         self._bars.trouble = trouble
         for name, counts in progress.by_activity.items():
             calls = counts.scheduled - counts.retried
-            lost = counts.failed - counts.retried if ended else 0
+            lost = counts.failed - counts.retried if ended or attempts else 0
             done = counts.completed + lost
             if name not in self._rows:
                 # Work of an earlier run counts as done, but not towards the rate.
@@ -126,12 +133,17 @@ class Live:
                 total=calls,
                 completed=done,
                 retries=_retries(counts.retried),
-                failed=f"{lost:,} failed" if lost > 0 else "",
+                failed=_failed(lost, attempts) if lost > 0 else "",
             )
 
 
 def _retries(number: int) -> str:
     return "" if number == 0 else "1 retry" if number == 1 else f"{number:,} retries"
+
+
+def _failed(number: int, attempts: bool) -> str:
+    what = "" if not attempts else "attempt " if number == 1 else "attempts "
+    return f"{number:,} {what}failed"
 
 
 class _Rate(ProgressColumn):

@@ -55,6 +55,11 @@ class Host(Protocol):
         ...
 
     @property
+    def counts_attempts(self) -> bool:
+        """Whether it is not known which attempts are retries: each then counts as a call."""
+        ...
+
+    @property
     def trouble(self) -> Exception | None:
         """Why nothing moves, or nothing is seen to move, at the moment."""
         ...
@@ -93,6 +98,8 @@ def hosting(target: Target, app: ost.App | None) -> Generator[Host, None, None]:
 class Here:
     """The engine of this process."""
 
+    counts_attempts = False
+
     def __init__(self, host: LocalHost) -> None:
         self._host = host
         self.client: Client = host.client
@@ -118,6 +125,8 @@ class Deployed:
         client: Asks it.
         pause: Waits for a number of seconds.
     """
+
+    counts_attempts = True
 
     def __init__(self, client: AzureClient, pause: Callable[[float], None] = time.sleep) -> None:
         self.client: Client = client

@@ -74,10 +74,13 @@ class Display(Protocol):
         """Show a line of text that matters even to those who want no progress."""
         ...
 
-    def show(self, progress: Progress, *, ended: bool, trouble: Exception | None) -> None:
+    def show(
+        self, progress: Progress, *, ended: bool, attempts: bool, trouble: Exception | None
+    ) -> None:
         """Show how far the activities are, and why nothing moves at the moment.
 
-        Before the instance has ``ended``, what failed may be about to be tried again.
+        With ``attempts``, each attempt counts as a call of its own. Otherwise, before the instance
+        has ``ended``, what failed may be about to be tried again.
         """
         ...
 
@@ -254,7 +257,12 @@ def follow(host: Host, instance_id: str, request: Run, display: Display) -> Resu
             status = host.look(instance_id, left)
             if display.shows_progress:
                 progress = host.progress(instance_id)
-                display.show(progress, ended=status is not None, trouble=host.trouble)
+                display.show(
+                    progress,
+                    ended=status is not None,
+                    attempts=host.counts_attempts,
+                    trouble=host.trouble,
+                )
             if request.timeout is not None:
                 left = request.timeout - (time.monotonic() - began)
     except OutOfSightError:

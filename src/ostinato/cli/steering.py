@@ -58,6 +58,11 @@ def history_command(
         events = client.get_history(instance)
     if as_json:
         typer.echo(events_to_json(events))
+        if target == "azure":
+            printing.note(
+                "note: this is for people: Azure tells no inputs, ids and turns, by which a history"
+                " is replayed (docs/versioning.md)"
+            )
     else:
         printing.print_table(display.history(events))
 

@@ -14,7 +14,8 @@ import typer
 
 from ostinato.cli.mending import needing
 from ostinato.cli.outcome import UsageError
-from ostinato.client import Client
+from ostinato.client import Client, Query
+from ostinato.errors import InstanceNotFoundError
 
 if TYPE_CHECKING:
     from ostinato.local import RemoteHub
@@ -120,11 +121,21 @@ def open_target(target: Target) -> Generator[Client, None, None]:
     """
     match target:
         case LocalTarget(store):
-            with open_store(store) as hub:
-                yield hub.client
+            try:
+                with open_store(store) as hub:
+                    yield hub.client
+            except (InstanceNotFoundError, UsageError) as error:
+                raise UsageError(f"{error}{_perhaps_elsewhere()}") from None
         case AzureTarget(url):
             with open_app(url) as client:
                 yield client
+
+
+def _perhaps_elsewhere() -> str:
+    """A hint for who has said where a function app is, and forgets that it has to be asked for."""
+    if not os.environ.get(URL_VARIABLE):
+        return ""
+    return f"\nhint: --target azure asks the function app that {URL_VARIABLE} names"
 
 
 @contextmanager
@@ -161,7 +172,11 @@ def open_app(url: str) -> Generator[AzureClient, None, None]:
         except ValueError as error:
             raise UsageError(str(error)) from None
     try:
-        yield client
+        try:
+            yield client
+        except InstanceNotFoundError:
+            client.list_instances(Query(page_size=1))  # raises where no management API is there
+            raise
     except NoAccessError as error:
         raise UsageError(f"{error}\n{_WHERE_THE_KEY_IS}") from None
     except UnavailableError as error:

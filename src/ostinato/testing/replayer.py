@@ -21,7 +21,15 @@ def replay_history(app: App, history: Sequence[Event]) -> None:
 
     Raises:
         NonDeterminismError: The code does not repeat the history.
+        ValueError: The history lacks what a replay needs, as one that Azure tells does.
     """
+    begun = next((event for event in history if isinstance(event, ev.ExecutionStarted)), None)
+    has_turns = any(isinstance(event, ev.OrchestratorStarted) for event in history)
+    if begun is not None and not (begun.execution_id or has_turns):
+        raise ValueError(
+            f"the history of {begun.instance_id!r} has no ids, turns and inputs, since it was "
+            "asked of Azure, which tells none: record one on the local engine (docs/versioning.md)"
+        )
     orchestration = Orchestration(app.registry, exact=True)
     orchestration.replay(history)
     outcome = orchestration.outcome
