@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from ostinato.errors import OstinatoError
 from ostinato.events import Json
 
 _KEY = "$ostinato_claim"
@@ -24,6 +25,19 @@ _KEY = "$ostinato_claim"
 _CLAIM = re.compile(
     r'\{(\\*)"\$ostinato_claim\1": ?1, ?\1"sha256\1": ?\1"([0-9a-f]{64})\1", ?\1"size\1": ?(\d+)\}'
 )
+
+
+class ClaimError(OstinatoError):
+    """A large payload cannot be stored or read; the message names where it is looked for.
+
+    Args:
+        message: Why.
+        is_gone: Whether there is no such payload, and trying again will find none.
+    """
+
+    def __init__(self, message: str, *, is_gone: bool = False) -> None:
+        super().__init__(message)
+        self.is_gone = is_gone
 
 
 class Claims(Protocol):
@@ -71,6 +85,11 @@ def is_claimed(text: str) -> bool:
     return _KEY in text and _CLAIM.search(text) is not None
 
 
+def is_claim(text: Json) -> bool:
+    """Whether JSON text is a claim and nothing else, or a string with one."""
+    return _CLAIM.fullmatch(text.strip('"')) is not None
+
+
 def claim_value(text: Json, claims: Claims) -> Json:
     """Return a JSON value, or a claim for it where it is too large to be sent as it is.
 
@@ -85,17 +104,29 @@ def claim_value(text: Json, claims: Claims) -> Json:
     return f'{{"{_KEY}":1,"sha256":"{found}","size":{size}}}'
 
 
-def unclaim_text(text: str, claims: Claims) -> str:
+def unclaim_text(text: str, claims: Claims, *, keeps_lost: bool = False) -> str:
     """Return JSON text with what is claimed in it in its place.
 
     What is put in is not looked through again.
 
+    Args:
+        text: The text.
+        claims: Has what is claimed.
+        keeps_lost: Whether claims for what is gone are left as they are.
+
     Raises:
         ClaimError: Something claimed cannot be had.
     """
-    if _KEY not in text:
-        return text
-    return _CLAIM.sub(lambda found: _escaped(claims.get(found[2]), found[1]), text)
+
+    def claimed(found: re.Match[str]) -> str:
+        try:
+            return _escaped(claims.get(found[2]), found[1])
+        except ClaimError as error:
+            if keeps_lost and error.is_gone:
+                return found[0]
+            raise
+
+    return _CLAIM.sub(claimed, text) if _KEY in text else text
 
 
 def _escaped(text: str, backslashes: str) -> str:

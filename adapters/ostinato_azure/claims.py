@@ -19,9 +19,8 @@ from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from ostinato.errors import OstinatoError
 from ostinato_azure.account import STORAGE, app_storage, blob_service, reason
-from ostinato_azure.claim_text import hash_of
+from ostinato_azure.claim_text import ClaimError, hash_of
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
@@ -45,10 +44,6 @@ RENEWAL = 24 * 60 * 60.0
 modification, which lifecycle rules go by, a blob looks older than it is by this much at most."""
 
 _T = TypeVar("_T")
-
-
-class ClaimError(OstinatoError):
-    """A large payload cannot be stored or read; the message names the container and the blob."""
 
 
 class BlobClaims:
@@ -170,13 +165,15 @@ class BlobClaims:
         """What ``act`` returns."""
         from azure.core.exceptions import AzureError, ResourceNotFoundError
 
+        is_gone = False
         try:
             return act()
         except ResourceNotFoundError:
+            is_gone = True
             why = "it is not there: it was deleted, or this is another account or container"
         except AzureError as error:
             why = reason(error)
-        raise ClaimError(f"{self._named(sha256)} cannot be {verb}: {why}")
+        raise ClaimError(f"{self._named(sha256)} cannot be {verb}: {why}", is_gone=is_gone)
 
     def _named(self, sha256: str) -> str:
         account, container = self._container.account_name, self._container.container_name

@@ -336,7 +336,7 @@ class AzureClient:
             raise TypeError(f"new_instance_id is True, False or an id, not {chosen!r}")
         target = chosen if isinstance(chosen, str) else uuid4().hex if chosen else instance_id
         validate_instance_id(target)
-        carried = input_of(self._payloads.told(found))
+        carried = input_of(self._payloads.told(found, keeps_lost=False))
         definition = None if self._registry is None else self._registry.orchestration(found["name"])
         payload = envelope.Envelope(
             ostinato=envelope.VERSION,

@@ -13,10 +13,14 @@ from ostinato.definitions import Registry
 from ostinato.errors import UnsupportedError
 from ostinato.events import Json
 from ostinato_azure import envelope
-from ostinato_azure.claim_text import Claims, claim_value, is_claimed, unclaim_text
+from ostinato_azure.claim_text import Claims, claim_value, is_claim, is_claimed, unclaim_text
 from ostinato_azure.webhook import AzureError
 
 _encode = msgspec.json.Encoder().encode
+
+
+class UnclaimedError(AzureError):
+    """A payload is in Blob storage, and the client was not told in which."""
 
 
 class Payloads:
@@ -82,38 +86,54 @@ class Payloads:
         """Their input: of 2.x JSON, of 1.x JSON in a JSON string; both read an object."""
         return text if self._grpc or text.startswith("{") else _encode(text).decode()
 
-    def told(self, found: dict[str, Any]) -> dict[str, Any]:
+    def told(self, found: dict[str, Any], *, keeps_lost: bool = True) -> dict[str, Any]:
         """Return what the API tells of an instance, with what is claimed in its place.
 
+        Args:
+            found: What it tells.
+            keeps_lost: Whether claims for what is gone are left as they are.
+
         Raises:
-            AzureError: Something is claimed, and this client has no claims.
+            UnclaimedError: Something is claimed, and this client has no claims.
+            ClaimError: It cannot be had.
         """
-        opened = self.listed(found)
+        opened = dict(found)
         for name in ("input", "output"):
-            if self._claims is None and is_claimed(_encode(opened.get(name)).decode()):
-                raise AzureError(
+            text = _encode(found.get(name)).decode()
+            if not is_claimed(text):
+                continue
+            if self._claims is None:
+                raise UnclaimedError(
                     f"the {name} of instance {found['instanceId']!r} is in Blob storage: give the "
                     "client claims=BlobClaims.connect(...), or the command line's environment the "
                     "app's settings OSTINATO_CLAIM_CONTAINER and AzureWebJobsStorage"
                 )
+            opened[name] = self._opened(text, keeps_lost=keeps_lost)
         return opened
 
     def listed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """As `told`, but claims are left as they are where this client has none."""
-        if self._claims is None:
-            return found
-        opened = dict(found)
-        for name in ("input", "output"):
-            text = _encode(found.get(name)).decode()
-            if is_claimed(text):
-                opened[name] = msgspec.json.decode(unclaim_text(text, self._claims))
-        return opened
+        """Return what a list tells of an instance, with claims as they are.
+
+        An input that is claimed together with its envelope is opened all the same, where that can
+        be had: the tags are in it.
+
+        Raises:
+            ClaimError: It is there, and cannot be had.
+        """
+        text = _encode(found.get("input")).decode()
+        return {**found, "input": self._opened(text)} if is_claim(text) else found
 
     def whole(self, found: dict[str, Any]) -> dict[str, Any]:
-        """As `listed`, for the history too."""
-        if self._claims is None:
-            return found
-        opened: dict[str, Any] = msgspec.json.decode(
-            unclaim_text(_encode(found).decode(), self._claims)
-        )
+        """Return an instance and its history with what is claimed in its place, where it can be
+        had.
+
+        Raises:
+            ClaimError: Something is there, and cannot be had.
+        """
+        opened: dict[str, Any] = self._opened(_encode(found).decode())
         return opened
+
+    def _opened(self, text: Json, *, keeps_lost: bool = True) -> Any:
+        if self._claims is not None:
+            text = unclaim_text(text, self._claims, keeps_lost=keeps_lost)
+        return msgspec.json.decode(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -9,13 +10,16 @@ from uuid import uuid4
 import azure.durable_functions as df  # pyright: ignore[reportMissingTypeStubs]
 import httpx
 import pytest
+from azure.storage.blob import ContainerClient
 
 import ostinato as ost
 import ostinato_azure
+from ostinato.client import Query
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker import Data, Invocation, Json, Outcome, Text
 from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato_azure.claim_text import ClaimError, hash_of
 from ostinato_azure.claims import CONTAINER_VARIABLE, THRESHOLD, BlobClaims, app_claims
 from ostinato_azure.client import AzureClient
 from ostinato_azure.webhook import AzureError
@@ -203,6 +207,67 @@ def test_a_client_without_claims_says_what_it_lacks(stand: Stand) -> None:
     (listed,) = bare.list_instances().instances
     assert set(listed.input) == {"$ostinato_claim", "sha256", "size"}
     bare.close()
+
+
+@pytest.fixture
+def forgetful(stand: Stand, storage: str) -> Iterator[tuple[AzureClient, ContainerClient]]:
+    """A client that has read no payload yet, and the container that they are in."""
+    name = os.environ[CONTAINER_VARIABLE]
+    claims = BlobClaims.connect(storage, name)
+    client = AzureClient(stand.host.url, claims=claims)
+    with ContainerClient.from_connection_string(storage, name) as container:
+        yield client, container
+    client.close()
+    claims.close()
+
+
+def test_of_a_payload_that_is_gone_its_claim_is_told(
+    stand: Stand, forgetful: tuple[AzureClient, ContainerClient]
+) -> None:
+    client, container = forgetful
+    text = "x" * 100_000
+    stand.client.start("child", text, instance_id="one", tags={"team": "red"})
+    stand.client.start("child", text, instance_id="two", tags={"team": "blue"})
+    for instance_id in ("one", "two"):
+        stand.client.wait(instance_id, PATIENCE)
+    gone = hash_of(f'"{text}"')
+    container.delete_blob(gone)
+    claim = {"$ostinato_claim": 1, "sha256": gone, "size": 100_002}
+    for status in (client.get_status("one"), client.wait("one", PATIENCE)):
+        assert (status.input, status.output) == (claim, text + "x")
+        assert status.tags == {"team": "red"}
+    assert str(gone) in str(client.get_history("one"))
+    with pytest.raises(ClaimError, match=f"blob {gone} .* it is not there"):
+        client.restart("one")
+    assert {s.instance_id for s in client.list_instances().instances} == {"one", "two"}
+    assert client.purge_many(Query(tags={"team": "red"})) == 1
+    assert [s.instance_id for s in client.list_instances().instances] == ["two"]
+
+
+def test_a_list_reads_no_payload_but_those_in_which_the_tags_are(
+    stand: Stand, forgetful: tuple[AzureClient, ContainerClient], storage: str
+) -> None:
+    client, container = forgetful
+    text = "x" * 100_000
+    again = stand.client.start("flow", {"text": text}, tags={"team": "red"})
+    stand.client.start("child", text, tags={"team": "red"})
+    stand.host.hub.settle(PATIENCE)
+    stand.client.raise_event(again, "go")
+    stand.host.hub.settle(PATIENCE)
+    assert stand.client.get_status(again).input == {"text": text, "again": "yes"}
+    listed = client.list_instances(Query(tags={"team": "red"})).instances
+    assert {status.name for status in listed} == {"flow", "child"}
+    (plain,) = (status for status in listed if status.name == "child")
+    for value in (plain.input, plain.output):
+        assert set(value) == {"$ostinato_claim", "sha256", "size"}
+    for blob in container.list_blobs():
+        container.delete_blob(blob.name)
+    forgotten = BlobClaims.connect(storage, container.container_name)
+    other = AzureClient(stand.host.url, claims=forgotten)
+    (found,) = other.list_instances(Query(tags={"team": "red"})).instances
+    assert found.name == "child"
+    other.close()
+    forgotten.close()
 
 
 def test_a_payload_that_is_gone_fails_the_instance_and_is_named(stand: Stand) -> None:

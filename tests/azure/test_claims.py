@@ -8,14 +8,13 @@ from uuid import uuid4
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from ostinato_azure.claim_text import hash_of
+from ostinato_azure.claim_text import ClaimError, hash_of
 from ostinato_azure.claims import (
     CONTAINER_VARIABLE,
     RENEWAL,
     THRESHOLD,
     THRESHOLD_VARIABLE,
     BlobClaims,
-    ClaimError,
     app_claims,
 )
 
