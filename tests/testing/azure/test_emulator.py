@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -13,15 +14,18 @@ import zipfile
 from pathlib import Path
 from textwrap import dedent
 
+import azure.functions as func
 import httpx
 import pytest
 from azure.storage.blob import BlobServiceClient
 
 from ostinato.testing.azure.azurite import KNOWN_KEY, Azurite, find_azurite, running_azurite
 from ostinato.testing.azure.emulator import Emulator
+from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.host_settings import SettingsError
 from ostinato.testing.azure.http_server import HttpServer, PortInUseError
 from ostinato.testing.azure.worker import IndexingFailed
+from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
 
 ROOT = Path(__file__).parents[3]
@@ -221,6 +225,71 @@ def test_what_is_not_deterministic_fails_where_every_turn_is_replayed(folder, al
         client.close()
     assert found.runtime_status == status
     assert found.failure is None or found.failure.type == "NonDeterminismError"
+
+
+WAITS = """
+    import ostinato as ost
+    import ostinato_azure
+
+    ours = ost.App("waits")
+
+    @ours.activity
+    def first(): ...
+
+    @ours.activity
+    def second(): ...
+
+    @ours.orchestration
+    def waits(ctx: ost.OrchestrationContext):
+        yield ctx.call_activity(first)
+        yield ctx.wait_for_external_event("go")
+        yield ctx.call_activity(second)
+
+    app = ostinato_azure.function_app(ours)
+"""
+
+
+def in_its_own_process():
+    if importlib.util.find_spec("azure_functions_runtime") is None:
+        pytest.skip("azure-functions-runtime, Microsoft's worker library, needs Python 3.13")
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (("call_activity(second)", "call_activity(first)"), "Completed"),
+        (("call_activity(first)", "call_activity(second)"), "Failed"),
+    ],
+)
+def test_a_restart_goes_on_with_the_code_as_it_is_now(folder, change, status):
+    in_its_own_process()
+    write(folder, app=WAITS)
+    lines = list[str]()
+    with Emulator(folder, use_azurite=False, log=lines.append) as emulator:
+        client = AzureClient(emulator.host.url)
+        client.start("waits", instance_id="one")
+        emulator.host.settle()
+        write(folder, app="import nothing_of_this_name")
+        failed = httpx.post(f"{emulator.host.url}/admin/host/restart", timeout=60)
+        assert (failed.status_code, failed.text[:24]) == (400, "the code before goes on:")
+        write(folder, app=WAITS.replace(*change))
+        again = httpx.post(f"{emulator.host.url}/admin/host/restart", timeout=60)
+        assert again.status_code == 200
+        client.raise_event("one", "go")
+        emulator.host.settle()
+        assert client.get_status("one").runtime_status == status
+        client.close()
+    assert [line for line in lines if "loaded again" in line] == ["loaded again: 6 functions"]
+
+
+def test_an_app_in_the_hosts_process_is_not_restarted(folder):
+    app = func.FunctionApp()
+    with FunctionsHost(DirectWorker(app)) as host:
+        refused = httpx.post(f"{host.url}/admin/host/restart")
+    assert (refused.status_code, refused.text) == (
+        501,
+        "the app cannot be loaded again: its functions run in the host's process",
+    )
 
 
 def test_what_is_no_function_app_is_told(tmp_path):

@@ -6,9 +6,11 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -88,11 +90,20 @@ class Emulator:
             if replay_always:
                 settings = AppSettings({**settings.values, LIVE_VARIABLE: "0"})
             self._has_storage = settings.connection(None) is not None
-            worker = self._worker(folder, settings, python, log)
-            self._clean_up.callback(worker.close)
-            self._functions = worker.functions
+            self._log = log
+            self._restarting = threading.Lock()
+            self._load = self._loader(folder, settings, python, log)
+            self._worker = self._load() if self._load else DirectWorker(load_app(folder))
+            self._clean_up.callback(lambda: self._worker.close())
             self.host = self._clean_up.enter_context(
-                FunctionsHost(worker, host_json=self._json, settings=settings, port=port, log=log)
+                FunctionsHost(
+                    self._worker,
+                    host_json=self._json,
+                    settings=settings,
+                    port=port,
+                    log=log,
+                    restart=self.restart if self._load else None,
+                )
             )
             """The running host."""
             self.host.start_polling()
@@ -103,8 +114,9 @@ class Emulator:
     def lines(self) -> Iterator[str]:
         """What there is, for people: every function and how it is reached."""
         yield from self._notes
-        width = max((len(function.name) for function in self._functions), default=0)
-        for function in self._functions:
+        functions = self._worker.functions
+        width = max((len(function.name) for function in functions), default=0)
+        for function in functions:
             off = self.host.off.get(function.name)
             how = f"off: {off}" if off else self._how(function)
             yield f"  {function.name:<{width}}  {how}"
@@ -114,6 +126,24 @@ class Emulator:
             )
             yield f"queue and blob triggers need storage; {mend}"
         yield f"management API: {self.host.url}{WEBHOOK}"
+
+    def restart(self) -> None:
+        """Go on with the code as it is in the folder now, as after a deployment; instances stay.
+
+        What a function was doing is lost, and is done again where its trigger does so.
+
+        Raises:
+            IndexingFailed: It cannot be loaded; the code before goes on.
+            RuntimeError: Functions run in this process, which keeps what it has imported.
+        """
+        if self._load is None:
+            raise RuntimeError("functions run in this process, which keeps what it has imported")
+        with self._restarting:
+            worker, before = self._load(), self._worker
+            self._worker = worker
+            self.host.deploy(worker)
+            before.close()
+        self._log(f"loaded again: {len(worker.functions)} functions")
 
     def close(self) -> None:
         """End the app and all that was started for it."""
@@ -181,17 +211,25 @@ class Emulator:
         ]
         return azurite.connection_string
 
-    def _worker(self, folder: Path, settings: AppSettings, python: Path | None, log: Log) -> Worker:
+    def _loader(
+        self, folder: Path, settings: AppSettings, python: Path | None, log: Log
+    ) -> Callable[[], Worker] | None:
+        """What starts a worker in a process of its own; None where functions run in this one."""
         if python is not None or importlib.util.find_spec("azure_functions_runtime"):
-            python = python or Path(sys.executable)
-            return LibraryWorker(folder, python=python, settings=settings.values, on_line=log)
+            return partial(
+                LibraryWorker,
+                folder,
+                python=python or Path(sys.executable),
+                settings=settings.values,
+                on_line=log,
+            )
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._notes.append(
             f"functions run in this process: Python {version} has no azure-functions-runtime"
             " (--python names one that has)"
         )
         os.environ.update(settings.values)
-        return DirectWorker(load_app(folder))
+        return None
 
     def _how(self, function: Function) -> str:
         """How a function is called."""
@@ -211,5 +249,5 @@ class Emulator:
                 return str(trigger["type"]).removesuffix("Trigger")
 
     def _needs_storage(self, name: str) -> bool:
-        (function,) = [function for function in self._functions if function.name == name]
+        (function,) = [found for found in self._worker.functions if found.name == name]
         return str(function.trigger["type"]).lower() in _STORAGE_TRIGGERS

@@ -8,7 +8,7 @@ Everything is on 127.0.0.1.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -29,7 +29,15 @@ from ostinato.testing.azure.management import WEBHOOK, ManagementApi
 from ostinato.testing.azure.sidecar import SidecarServer
 from ostinato.testing.azure.triggers import Calling, Log, Poller
 from ostinato.testing.azure.triggers_found import FoundTriggers
-from ostinato.testing.azure.worker import Binding, Data, Function, Json, Text, Worker
+from ostinato.testing.azure.worker import (
+    Binding,
+    Data,
+    Function,
+    IndexingFailed,
+    Json,
+    Text,
+    Worker,
+)
 from ostinato.testing.azure.worker_bindings import ClientBindings
 from ostinato.testing.azure.worker_durable import DurableFunctions
 from ostinato.testing.azure.worker_storage import StorageBindings
@@ -47,6 +55,7 @@ class FunctionsHost:
         clock: The time of durable timers and timer triggers.
         port: 0 for one that is free.
         log: Takes lines for people; failures of triggered functions are told there.
+        restart: Has the app loaded again, for ``POST /admin/host/restart``; None where it cannot.
         key: The key that the management API's URLs hold and ask for; with none it asks for none.
         server: One that has served a host before, to serve this one and live on after it; by
             default one on ``port``.
@@ -64,6 +73,7 @@ class FunctionsHost:
         clock: Clock | None = None,
         port: int = 0,
         log: Log = lambda line: None,
+        restart: Callable[[], None] | None = None,
         key: str = "",
         server: HttpServer | None = None,
     ) -> None:
@@ -72,6 +82,7 @@ class FunctionsHost:
         self._clock = clock or SystemClock()
         self._log = log
         self._key = key
+        self._restart = restart
         self._poller: Poller | None = None
         self._sidecar: SidecarServer | None = None
         self._served = self._serve(worker)
@@ -208,6 +219,7 @@ class FunctionsHost:
                 Mount(RPC, private),
                 HttpRoute("/", _home),
                 HttpRoute("/admin/host/status", self._host_status),
+                HttpRoute("/admin/host/restart", self._restart_host, methods=["POST"]),
                 HttpRoute("/admin/functions", self._list_functions),
                 HttpRoute("/admin/functions/{name}", self._run_function, methods=["POST"]),
                 Mount(
@@ -218,6 +230,16 @@ class FunctionsHost:
 
     async def _host_status(self, request: Request) -> Response:
         return JSONResponse({"id": self._json.hub_name.lower(), "state": "Running"})
+
+    async def _restart_host(self, request: Request) -> Response:
+        if self._restart is None:
+            why = "the app cannot be loaded again: its functions run in the host's process"
+            return PlainTextResponse(why, status_code=501)
+        try:
+            await run_in_threadpool(self._restart)
+        except IndexingFailed as error:
+            return PlainTextResponse(f"the code before goes on: {error}", status_code=400)
+        return Response(status_code=200)
 
     async def _list_functions(self, request: Request) -> Response:
         listed = self._served.calling.worker.functions
