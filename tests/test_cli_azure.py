@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,10 +24,12 @@ from typer.testing import CliRunner, Result
 
 import ostinato as ost
 import ostinato_azure
+from ostinato.cli import hosting
 from ostinato.cli.commands import cli
 from ostinato.cli.display import Quiet
-from ostinato.cli.hosting import MOST_TROUBLES, Deployed
+from ostinato.cli.hosting import Deployed
 from ostinato.cli.outcome import ExitCode
+from ostinato.cli.running import Result as Outcome
 from ostinato.cli.running import Run, follow
 from ostinato.cli.targets import URL_VARIABLE, AzureTarget
 from ostinato.testing.azure.functions_host import FunctionsHost
@@ -313,62 +316,141 @@ def test_a_url_in_the_environment_changes_nothing_of_what_runs_here(
 # --- an app that stops answering ---
 
 
-class Silence:
-    """An app that answers a number of requests, and then no more."""
+NOW = "2026-01-01T00:00:00Z"
+RUNNING = {
+    "name": "job",
+    "instanceId": "one",
+    "runtimeStatus": "Running",
+    "createdTime": NOW,
+    "lastUpdatedTime": NOW,
+}
 
-    def __init__(self, answers: int) -> None:
+
+class Silence:
+    """An app that answers a number of requests, and then no more, or with a fault."""
+
+    def __init__(self, answers: int, *, fault: int = 0, takes: float = 0.0) -> None:
         self.left = answers
+        self.status = "Running"
+        self.now = 0.0
         self.pauses: list[float] = []
+        self.given: list[float] = []
+        """Seconds that each request had."""
+        self._fault = fault
+        self._takes = takes
         self.client = AzureClient(
             "https://app.example", key=KEY, transport=httpx.MockTransport(self._answer)
         )
+        self.host = Deployed(self.client, pause=self._pause, clock=lambda: self.now)
+
+    def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
-        if self.left == 0:
-            raise httpx.ReadTimeout("slow")
-        self.left -= 1
-        now = "2026-01-01T00:00:00Z"
-        return httpx.Response(
-            202,
-            json={
-                "name": "job",
-                "instanceId": "one",
-                "runtimeStatus": "Running",
-                "createdTime": now,
-                "lastUpdatedTime": now,
-            },
-        )
+        self.given.append(request.extensions["timeout"]["read"])
+        if self.left:
+            self.left -= 1
+            return httpx.Response(202, json={**RUNNING, "runtimeStatus": self.status})
+        self.now += self._takes
+        if self._fault:
+            return httpx.Response(self._fault, json={"Message": "Something went wrong"})
+        raise httpx.ReadTimeout("slow")
+
+    def follow(self, timeout: float | None = None) -> Outcome:
+        """Follow an instance that goes on."""
+        target = AzureTarget("https://app.example")
+        request = Run(app=None, orchestration="job", target=target, timeout=timeout)
+        with closing(self.client):
+            return follow(self.host, "one", request, Quiet(Console(file=StringIO())))
 
 
-def test_an_app_that_stops_answering_is_asked_again_for_a_while_and_the_reason_is_kept():
-    app = Silence(answers=4)
-    request = Run(app=None, orchestration="job", target=AzureTarget("https://app.example"))
+@pytest.mark.parametrize(
+    ("fault", "said"), [(0, "did not answer: ReadTimeout slow"), (500, "answered 500: .*wrong")]
+)
+def test_an_app_that_stops_answering_is_asked_again_for_a_while_and_the_reason_is_kept(
+    fault: int, said: str
+):
+    app = Silence(answers=4, fault=fault)
+    result = app.follow()
+    assert (result.code, result.status, result.instance_id) == (ExitCode.TIMEOUT, None, "one")
+    assert re.search(said, str(result.trouble))
+    assert hosting.PATIENCE <= app.now <= hosting.PATIENCE + 10
+    assert len(app.pauses) > 30
+
+
+def test_an_app_that_leaves_every_request_hanging_is_asked_for_no_longer():
+    app = Silence(answers=4, takes=60.0)
+    assert app.follow().code is ExitCode.TIMEOUT
+    assert len(app.given) == 4 + 2
+
+
+def test_an_app_that_hangs_is_given_no_more_than_the_time_left():
+    app = Silence(answers=1)
+    app.status = "Completed"
     with closing(app.client):
-        host = Deployed(app.client, pause=app.pauses.append)
-        result = follow(host, "one", request, Quiet(Console(file=StringIO())))
-    assert (result.code, result.status) == (ExitCode.TIMEOUT, None)
-    assert "did not answer: ReadTimeout slow" in str(result.trouble)
-    assert len(app.pauses) == 4 + MOST_TROUBLES - 1
+        assert app.host.look("one", 5.0) is None  # it ended, and its output is not told
+        app.now += 3.0
+        app.host.progress("one")
+        app.host.look("one", None)
+    assert all(2.0 < given <= 5.0 for given in app.given[:2])
+    assert app.given[2] <= 2.0
+    assert app.given[3] == 60.0
 
 
 def test_no_pause_is_longer_than_the_time_left(monkeypatch: pytest.MonkeyPatch):
     for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(f"ostinato.cli.hosting.{name}", 1e6)
     app = Silence(answers=2)
-    target = AzureTarget("https://app.example")
-    request = Run(app=None, orchestration="job", target=target, timeout=1000.0)
-    with closing(app.client):
-        host = Deployed(app.client, pause=app.pauses.append)
-        follow(host, "one", request, Quiet(Console(file=StringIO())))
+    app.follow(timeout=1000.0)
     assert 0 < max(app.pauses) <= 1000
 
 
 def test_what_is_the_matter_is_shown_until_the_app_answers_again():
     app = Silence(answers=0)
     with closing(app.client):
-        host = Deployed(app.client, pause=app.pauses.append)
-        assert host.look("one", None) is None
-        assert "ReadTimeout" in str(host.trouble)
+        assert app.host.look("one", None) is None
+        assert "ReadTimeout" in str(app.host.trouble)
         app.left = 1
-        assert host.look("one", None) is None
-        assert host.trouble is None
+        assert app.host.look("one", None) is None
+        assert app.host.trouble is None
+
+
+class Faulty(BaseHTTPRequestHandler):
+    """Takes a start and tells of the instance once, then all that comes is refused."""
+
+    starts = 202
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        self._answer(202 if self.asked == 1 else 401)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(self.starts)
+
+    def _answer(self, status: int) -> None:
+        body = json.dumps(RUNNING).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing."""
+
+
+@pytest.mark.parametrize(
+    ("starts", "parts"),
+    [(202, ["does not take the key", "the instance is "]), (500, ["as instance '"])],
+)
+def test_what_ends_a_run_after_its_start_tells_the_id(stand: Stand, starts: int, parts: list[str]):
+    handler = type("Handler", (Faulty,), {"starts": starts})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        result = do("run", "job", "--json", "--url", url)
+        server.shutdown()
+    assert refused(result, *parts)
+    assert re.search("instance (is )?'?[0-9a-f]{32}", result.stderr)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -178,20 +179,28 @@ class AzureClient:
 
     # Watching
 
-    def get_status(self, instance_id: str) -> InstanceStatus:
-        """See `Client.get_status`."""
-        found = self._api.get(instance_id)
+    def get_status(self, instance_id: str, *, within: float | None = None) -> InstanceStatus:
+        """See `Client.get_status`; ``within`` is as for `runtime_status`."""
+        found = self._api.get(instance_id, within=within)
         if found["runtimeStatus"] == "Failed":
-            found = self._api.get(instance_id, {"showHistory": "true"})
+            found = self._api.get(instance_id, {"showHistory": "true"}, within=within)
         return status_of(self._payloads.told(found))
 
-    def runtime_status(self, instance_id: str) -> RuntimeStatus:
-        """Return where the instance stands, without its payloads."""
-        return RuntimeStatus(self._api.get(instance_id, BRIEF)["runtimeStatus"])
+    def runtime_status(self, instance_id: str, *, within: float | None = None) -> RuntimeStatus:
+        """Return where the instance stands, without its payloads.
+
+        Args:
+            instance_id: The instance.
+            within: Seconds in which the app must answer, of which it has one at least; by default
+                a minute for each try.
+        """
+        return RuntimeStatus(self._api.get(instance_id, BRIEF, within=within)["runtimeStatus"])
 
     def wait(self, instance_id: str, timeout: float | None = None) -> InstanceStatus:
         """See `Client.wait`; the instance is asked for again and again, ever less often."""
-        status = self._await(instance_id, lambda status: status.is_finished, timeout)
+        status = self._await(
+            instance_id, lambda status: status.is_finished, timeout, answers_in_time=True
+        )
         if not status.is_finished:
             raise TimeoutError(
                 f"instance {instance_id!r} has not ended within {timeout} s; "
@@ -200,14 +209,23 @@ class AzureClient:
         return self.get_status(instance_id)
 
     def _await(
-        self, instance_id: str, is_enough: Callable[[RuntimeStatus], bool], timeout: float | None
+        self,
+        instance_id: str,
+        is_enough: Callable[[RuntimeStatus], bool],
+        timeout: float | None,
+        *,
+        answers_in_time: bool = False,
     ) -> RuntimeStatus:
-        """Wait until the status is enough, or until time is up; return the last one."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        """Wait until the status is enough, or until time is up; return the last one.
+
+        With ``answers_in_time`` no answer is waited for any longer, either.
+        """
+        deadline = inf if timeout is None else time.monotonic() + timeout
         pause = _FIRST_PAUSE
         while True:
-            status = self.runtime_status(instance_id)
-            left = pause if deadline is None else deadline - time.monotonic()
+            within = deadline - time.monotonic() if answers_in_time else None
+            status = self.runtime_status(instance_id, within=within)
+            left = deadline - time.monotonic()
             if is_enough(status) or left <= 0:
                 return status
             time.sleep(min(pause, left))
@@ -244,9 +262,12 @@ class AzureClient:
         """
         return history_of(self._payloads.whole(self._api.get(instance_id, WHOLE)))
 
-    def get_outline(self, instance_id: str) -> Sequence[Event]:
-        """As `get_history`, without the payloads, which may be many and large."""
-        return history_of(self._api.get(instance_id, EVENTS))
+    def get_outline(self, instance_id: str, *, within: float | None = None) -> Sequence[Event]:
+        """As `get_history`, without the payloads, which may be many and large.
+
+        ``within`` is as for `runtime_status`.
+        """
+        return history_of(self._api.get(instance_id, EVENTS, within=within))
 
     # Steering
 

@@ -93,12 +93,12 @@ class _History:
         """All of them, oldest first."""
         in_order = sorted(self._scheduled, key=lambda pair: pair[0].at)
         history = list(self._others)
-        for task_id, pair in enumerate(in_order):
-            history += [
-                msgspec.structs.replace(event, task_id=task_id)
-                for event in pair
-                if event is not None
-            ]
+        for task_id, (begin, end) in enumerate(in_order):
+            history.append(msgspec.structs.replace(begin, task_id=task_id))
+            if end is not None:
+                # Machines whose clocks differ stamp the two: the end may seem to be the earlier.
+                at = max(begin.at, end.at)
+                history.append(msgspec.structs.replace(end, task_id=task_id, at=at))
         return sorted(history, key=_place)
 
     def _take(self, told: dict[str, Any]) -> None:

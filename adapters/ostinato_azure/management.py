@@ -86,11 +86,26 @@ class Management:
         return None if answer.status == 404 else answer
 
     def find(
-        self, instance_id: str, query: Mapping[str, str] | None = None
+        self,
+        instance_id: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        within: float | None = None,
     ) -> dict[str, Any] | None:
-        """Return what the API tells of an instance; None where there is none."""
+        """Return what the API tells of an instance; None where there is none.
+
+        Args:
+            instance_id: Whose.
+            query: What is to be told.
+            within: Seconds for the answer; see `Webhook.request`.
+        """
         answer = self._webhook.request(
-            "GET", "instances", instance_id, query=query, allowed=(200, 202, 404, 500)
+            "GET",
+            "instances",
+            instance_id,
+            query=query,
+            allowed=(200, 202, 404, 500),
+            within=within,
         )
         if answer.status == 404:
             return None
@@ -99,13 +114,19 @@ class Management:
             raise _at_fault(answer)
         return cast("dict[str, Any]", found)
 
-    def get(self, instance_id: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Return what the API tells of an instance.
+    def get(
+        self,
+        instance_id: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        within: float | None = None,
+    ) -> dict[str, Any]:
+        """As `find`.
 
         Raises:
             InstanceNotFoundError: There is none.
         """
-        found = self.find(instance_id, query)
+        found = self.find(instance_id, query, within=within)
         if found is None:
             raise _not_found(instance_id)
         return found

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import socket
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 
+import ostinato as ost
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
@@ -128,6 +131,61 @@ def test_a_request_that_was_never_sent_is_made_again() -> None:
     assert not app.webhook.request("POST", "orchestrators", "job", repeatable=False).is_repeat
 
 
+def test_an_answer_is_waited_for_as_long_as_there_is_time_and_a_second_at_least() -> None:
+    app = App(*(httpx.Response(200) for _ in range(3)))
+    for within in (5.0, 0.0, None):
+        app.webhook.request("GET", "instances", within=within)
+    given = [request.extensions["timeout"]["read"] for request in app.asked]
+    assert 4.0 < given[0] <= 5.0
+    assert given[1:] == [1.0, 60.0]
+
+
+def test_a_request_is_not_made_again_when_there_is_no_time_for_that() -> None:
+    app = App(throttled("1"), throttled("7"))
+    with pytest.raises(UnavailableError, match="answered 429"):
+        app.webhook.request("GET", "instances", within=5.0)
+    assert app.pauses == [1.0]
+
+
+@pytest.mark.parametrize("segment", ["", ".", ".."])
+def test_what_urls_leave_out_is_refused_before_anything_is_asked(segment: str) -> None:
+    app = App()
+    with pytest.raises(ost.UnsupportedError, match=f"cannot be asked for '{segment}'"):
+        app.webhook.request("DELETE", "instances", segment)
+    assert app.asked == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080", "names no proxy .* 'httpx"),
+        ("HTTPS_PROXY", "gopher://user:secret@127.0.0.1", "names no proxy"),
+        ("https_proxy", "http://user:secret@127.0.0.1:port", "names no proxy"),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem", "names no certificates"),
+    ],
+)
+def test_what_the_environment_says_of_the_way_is_told_by_its_variable_where_it_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    for name in (
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, value)
+    if variable == "ALL_PROXY" and importlib.util.find_spec("socksio"):
+        pytest.skip("socksio is installed, so that this proxy can be used")
+    with pytest.raises(ValueError, match=f"^{variable} {said}") as caught:
+        AzureClient("https://app.example")
+    assert "secret" not in str(caught.value)
+    AzureClient("http://127.0.0.1:7071").close()  # needs neither
+
+
 def test_an_app_that_takes_too_long_is_not_asked_again() -> None:
     app = App(httpx.ReadTimeout("slow"))
     with pytest.raises(AzureError, match=r"https://app\.example/.* did not answer: ReadTimeout"):
@@ -145,6 +203,21 @@ def test_the_key_is_in_no_url_and_in_no_log(caplog: pytest.LogCaptureFixture) ->
         assert KEY not in told
 
 
+@pytest.mark.parametrize("key", [KEY, "base64/==", KEY * 20])
+@pytest.mark.parametrize("before", [*range(480, 501), 0, 95])
+def test_no_half_of_a_key_is_told(key: str, before: int) -> None:
+    text = f"{'.' * before}{key}{quote(key, safe='')} {key}" + "." * 600 + key
+
+    def told(status: int, body: str) -> str:
+        app = App(httpx.Response(status, text=body), key=key)
+        with pytest.raises(AzureError) as caught:
+            Management(app.webhook).find("one")
+        return str(caught.value)
+
+    for status, body in ((200, text), (500, f'"{text}"'), (400, text)):
+        assert not set(told(status, body).partition(": ")[2]) & set("s3cre-kybas64/")
+
+
 @pytest.mark.parametrize(("key", "said"), [(None, "asks for a key"), (KEY, "not take the key")])
 @pytest.mark.parametrize("status", [401, 403])
 def test_no_key_and_a_wrong_key_are_told_apart(key: str | None, said: str, status: int) -> None:
@@ -156,6 +229,12 @@ def test_what_is_no_management_api_is_said_to_be_none() -> None:
     answer = App(httpx.Response(200, text="<html>")).webhook.request("GET", "instances")
     with pytest.raises(AzureError, match="not the management API"):
         answer.json()
+
+
+def test_json_that_is_too_deep_to_read_is_no_management_apis() -> None:
+    deep = httpx.Response(200, text="[" * 100_000 + "]" * 100_000)
+    with pytest.raises(AzureError, match="not the management API"):
+        Management(App(deep).webhook).find("one")
 
 
 @pytest.mark.parametrize("status", [200, 403, 404])

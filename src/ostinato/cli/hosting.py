@@ -30,8 +30,8 @@ LONGEST_PAUSE = 2.0
 PAUSE_SHARE = 4
 """How many times as long as the look before it a pause is at least: histories may be large."""
 
-MOST_TROUBLES = 30
-"""Requests in a row that an app may leave without an answer: about a minute's, if it refuses."""
+PATIENCE = 60.0
+"""Seconds for which an app that does not answer as it should is asked again."""
 
 KINDS = ("scheduled", "completed", "failed")
 """What `ActivityProgress` counts first; the API does not tell which attempts are retries."""
@@ -124,36 +124,45 @@ class Deployed:
     Args:
         client: Asks it.
         pause: Waits for a number of seconds.
+        clock: Tells the time in seconds.
     """
 
     counts_attempts = True
 
-    def __init__(self, client: AzureClient, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        client: AzureClient,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.client: Client = client
         self.trouble: Exception | None = None
         self._app = client
         self._wait = pause
+        self._clock = clock
         self._pause = 0.0
-        self._woke = time.monotonic()
-        self._troubles = 0
+        self._woke = clock()
+        self._deadline: float | None = None
+        """When it is too late for an answer."""
+        self._troubled_since: float | None = None
         self._ended: dict[str, Counts] = {}
         """What is known of children that change no more."""
 
     def look(self, instance_id: str, left: float | None) -> InstanceStatus | None:
         """See `Host.look`."""
+        self._deadline = None if left is None else self._clock() + left
         if self._pause:
-            took = time.monotonic() - self._woke
-            pause = max(self._pause, PAUSE_SHARE * took)
+            took = self._clock() - self._woke
+            pause = self._pause if self.trouble else max(self._pause, PAUSE_SHARE * took)
             self._wait(pause if left is None else min(pause, left))
         self._pause = min(max(FIRST_PAUSE, 2 * self._pause), LONGEST_PAUSE)
-        self._woke = time.monotonic()
+        self._woke = self._clock()
         return self._asked(lambda: self._end(instance_id), None)
 
     def _end(self, instance_id: str) -> InstanceStatus | None:
-        try:
-            return self._app.wait(instance_id, 0)
-        except TimeoutError:
+        if not self._app.runtime_status(instance_id, within=self._left()).is_finished:
             return None
+        return self._app.get_status(instance_id, within=self._left())
 
     def progress(self, instance_id: str) -> Progress:
         """See `Host.progress`; an attempt that is tried again counts as a call of its own."""
@@ -165,23 +174,35 @@ class Deployed:
         return []
 
     def _asked(self, ask: Callable[[], _T], otherwise: _T) -> _T:
-        """What the app answers; where it does not, ``otherwise``, for a while."""
-        from ostinato_azure.webhook import UnavailableError
+        """What the app answers; where it does not, or not as it should, ``otherwise``, for a while.
+
+        What asking again does not mend is raised.
+        """
+        from ostinato_azure.client_payloads import UnclaimedError
+        from ostinato_azure.webhook import AzureError, NoAccessError
 
         try:
             answer = ask()
-        except UnavailableError as error:
+        except (NoAccessError, UnclaimedError):
+            raise
+        except AzureError as error:
             self.trouble = error
-            self._troubles += 1
-            if self._troubles >= MOST_TROUBLES:
+            now = self._clock()
+            if self._troubled_since is None:
+                self._troubled_since = now
+            if now - self._troubled_since >= PATIENCE:
                 raise OutOfSightError from error
             return otherwise
-        self.trouble, self._troubles = None, 0
+        self.trouble = self._troubled_since = None
         return answer
+
+    def _left(self) -> float | None:
+        """Seconds in which an answer must come, if there is a time."""
+        return None if self._deadline is None else max(0.0, self._deadline - self._clock())
 
     def _count(self, instance_id: str) -> Counts:
         """The counts of an instance and of its children."""
-        counts, children = _counted(self._app.get_outline(instance_id))
+        counts, children = _counted(self._app.get_outline(instance_id, within=self._left()))
         for child, has_ended in children.items():
             below = self._ended.get(child)
             if below is None:

@@ -16,7 +16,7 @@ from ostinato.cli.hosting import Host, OutOfSightError, hosting
 from ostinato.cli.outcome import ExitCode, UsageError, similar, stopped_by_sigterm
 from ostinato.cli.targets import LocalTarget, Target, open_store
 from ostinato.client import Client, IfExists, InstanceStatus, Query, RuntimeStatus, Start
-from ostinato.errors import InstanceNotFoundError
+from ostinato.errors import InstanceNotFoundError, OstinatoError
 from ostinato.local import Progress
 from ostinato.starting import check_start
 
@@ -105,6 +105,10 @@ def run(request: Run, display: Display) -> Result:
             result = follow(host, instance_id, request, display)
     except KeyboardInterrupt as interrupt:
         result = result or Result(code=ExitCode.of_interrupt(interrupt), instance_id=instance_id)
+    except (UsageError, OstinatoError) as error:
+        if instance_id is None:
+            raise
+        raise UsageError(f"{error}\nthe instance is {instance_id}") from None
     return result
 
 
@@ -168,12 +172,15 @@ def _begin(before: Before, request: Run, host: Host) -> tuple[str, InstanceStatu
         given = _input(request, existing)
         if request.app is not None:
             check_start(request.app.registry, Start(name=request.orchestration, input=given))
-        instance_id = host.client.start(
-            request.orchestration,
-            given,
-            instance_id=request.instance_id,
-            if_exists="reject" if existing is None else "replace_finished",
-        )
+        if existing is not None and _is_repeated(request, existing):
+            instance_id = host.client.restart(existing.instance_id, new_instance_id=False)
+        else:
+            instance_id = host.client.start(
+                request.orchestration,
+                given,
+                instance_id=request.instance_id,
+                if_exists="reject" if existing is None else "replace_finished",
+            )
         return instance_id, None, f"started {request.orchestration} as {instance_id}"
     if had_ended:
         said = (
@@ -189,13 +196,15 @@ def _begin(before: Before, request: Run, host: Host) -> tuple[str, InstanceStatu
     return existing.instance_id, existing, said
 
 
+def _is_repeated(request: Run, replaced: InstanceStatus) -> bool:
+    """Whether the input is the one that the instance to be replaced had."""
+    return request.input is UNSET and replaced.name == request.orchestration
+
+
 def _input(request: Run, replaced: InstanceStatus | None) -> Any:
-    """The input given, else the one that the instance to be replaced had."""
-    if request.input is not UNSET:
-        return request.input
-    if replaced is not None and replaced.name == request.orchestration:
+    if replaced is not None and _is_repeated(request, replaced):
         return replaced.input
-    return None
+    return None if request.input is UNSET else request.input
 
 
 def _warn_of(existing: InstanceStatus, request: Run, display: Display) -> None:
