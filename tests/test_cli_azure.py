@@ -144,6 +144,14 @@ def test_a_finished_instance_gives_its_outcome_or_runs_again(stand: Stand):
     assert (again.exit_code, again.stdout) == (0, "14\n")
 
 
+def test_an_instance_that_runs_again_has_its_input_and_its_tags_again(stand: Stand):
+    stand.client.start("job", 5, instance_id="q", tags={"team": "red"})
+    stand.client.wait("q", PATIENCE)
+    again = do("run", "job", "--id", "q", "--if-exists", "replace_finished")
+    assert (again.exit_code, again.stdout) == (0, "10\n")
+    assert stand.client.get_status("q").tags == {"team": "red"}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no signals for a child on Windows")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_and_sigterm_leave_the_instance_running_and_say_how_to_look_at_it(
@@ -206,6 +214,23 @@ def test_what_an_application_at_hand_lacks_is_run_only_when_the_user_is_sure(sta
 @pytest.mark.parametrize("arguments", [["status", "x"], ["history", "x"], ["purge", "x"]])
 def test_an_instance_that_is_not_there_is_named(stand: Stand, arguments: list[str]):
     assert refused(do(*arguments), "error: there is no instance 'x'\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status", ""],
+        ["history", ".."],
+        ["terminate", ""],
+        ["purge", "."],
+        ["raise-event", "a", ".."],
+        ["run", "job", "--id", ".."],
+    ],
+)
+def test_an_id_or_a_name_that_urls_leave_out_is_refused(stand: Stand, arguments: list[str]):
+    stand.client.start("waits", instance_id="a")
+    assert refused(do(*arguments), "cannot be asked for '")
+    assert [s.instance_id for s in stand.client.list_instances().instances] == ["a"]
 
 
 @pytest.mark.parametrize(("key", "said"), [("wrong", "does not take the key"), ("", "asks for")])
@@ -383,6 +408,7 @@ def test_an_app_that_leaves_every_request_hanging_is_asked_for_no_longer():
     app = Silence(answers=4, takes=60.0)
     assert app.follow().code is ExitCode.TIMEOUT
     assert len(app.given) == 4 + 2
+    assert max(app.pauses) <= hosting.LONGEST_PAUSE
 
 
 def test_an_app_that_hangs_is_given_no_more_than_the_time_left():

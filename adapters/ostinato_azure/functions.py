@@ -17,7 +17,7 @@ import msgspec
 
 from ostinato.app import App
 from ostinato.definitions import ActivityDefinition
-from ostinato.errors import CodecError, RegistrationError
+from ostinato.errors import CodecError, PayloadTooLargeError, RegistrationError
 from ostinato.triggers import Blob, Http, Queue, Schedule, Trigger
 from ostinato_azure.live import MOST_BYTES, LiveTables
 from ostinato_azure.names import CLIENT, DURABLE, GATE, Names
@@ -191,6 +191,8 @@ class Functions:
                 instance_id = triggers.start(name, event, client, app)
             except CodecError as error:
                 return func.HttpResponse(str(error), status_code=400)
+            except PayloadTooLargeError as error:
+                return func.HttpResponse(str(error), status_code=413)
             body = msgspec.json.encode({"id": instance_id})
             return func.HttpResponse(body, status_code=202, mimetype="application/json")
 

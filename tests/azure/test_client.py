@@ -253,6 +253,20 @@ def test_waiting_ends_when_time_is_up_and_the_instance_goes_on(client: AzureClie
     assert client.wait(instance_id, PATIENCE).output == [None, 1]
 
 
+def test_waiting_waits_for_no_answer_longer_than_for_the_end() -> None:
+    given: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given.append(request.extensions["timeout"]["read"])
+        return httpx.Response(202, json={"instanceId": "one", "runtimeStatus": "Running"})
+
+    client = AzureClient("https://app.example", transport=httpx.MockTransport(answer))
+    with pytest.raises(TimeoutError):
+        client.wait("one", 0.01)
+    client.close()
+    assert set(given) == {1.0}  # an app that is up has the time to say so
+
+
 def test_an_event_with_an_id_is_taken_once(client: AzureClient) -> None:
     instance_id = client.start("once")
     for value in (1, 2):

@@ -91,6 +91,22 @@ def test_a_body_that_says_it_is_json_and_is_none_starts_nothing(name: str, kind:
         assert outputs(host, app) == []
 
 
+def test_a_body_that_is_too_large_is_said_to_be_and_starts_nothing():
+    app = ost.App("small", payload_limit=100)
+
+    @app.orchestration(triggers=[ost.Http("take")])
+    def take(ctx: ost.OrchestrationContext, given: Any):
+        return given
+        yield
+
+    _ = take
+    with host_of(app, AppSettings({})) as host:
+        large = httpx.post(f"{host.url}/api/take", json="x" * 100)
+        assert large.status_code == 413
+        assert "'take'" in large.text and "100" in large.text
+        assert outputs(host, app) == []
+
+
 def test_a_body_that_does_not_say_what_it_is_is_json_where_it_is_json(name: str):
     app = application(name)
     with host_of(app, AppSettings({})) as host:
