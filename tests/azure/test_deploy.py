@@ -413,7 +413,8 @@ def test_a_deployment_of_which_azure_lists_less_than_the_app_has_fails(
     monkeypatch.setattr("ostinato_azure.packaging.deploy.PAUSE", 0)
     monkeypatch.setenv("PATH", str(az.folder))
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    monkeypatch.setitem(sys.modules, "shop", sys)  # so that what is imported is forgotten again
+    monkeypatch.delitem(sys.modules, "shop")
     az.answer(ACCOUNT, CREATED, [LIST, {"stdout": '["corner-abc/order"]'}])
     result = CliRunner().invoke(
         cli, ["deploy", "azure", "-g", "rg", "--yes", "--zip", "app.zip", "--app", "shop:app"]
