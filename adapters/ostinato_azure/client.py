@@ -235,7 +235,8 @@ class AzureClient:
         """See `Client.list_instances`.
 
         Azure's own order is by id, so the newest come first within a page only. Tags are looked
-        at here, so a page may hold fewer than asked for, or none.
+        at here, so a page may hold fewer than asked for, or none. What is claimed is not fetched,
+        unless tags are asked for and may be in it.
         """
         arguments.count(query.page_size, "page_size")
         conditions = {"top": str(query.page_size)}
@@ -248,7 +249,9 @@ class AzureClient:
         if query.prefix:
             conditions["instanceIdPrefix"] = query.prefix
         items, next_page = self._api.page(conditions, query.page)
-        found = [status_of(self._payloads.listed(item)) for item in items]
+        if query.tags:
+            items = [self._payloads.tagged(item) for item in items]
+        found = [status_of(item) for item in items]
         chosen = [status for status in found if query.tags.items() <= status.tags.items()]
         return Page(
             instances=sorted(chosen, key=lambda status: status.created_at, reverse=True),

@@ -111,11 +111,11 @@ class Payloads:
             opened[name] = self._opened(text, keeps_lost=keeps_lost)
         return opened
 
-    def listed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Return what a list tells of an instance, with claims as they are.
+    def tagged(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Return what a list tells of an instance, with the tags that it has.
 
-        An input that is claimed together with its envelope is opened all the same, where that can
-        be had: the tags are in it.
+        Claims are left as they are, but an input that is claimed as a whole is opened where it can
+        be had: an envelope with tags may be in it.
 
         Raises:
             ClaimError: It is there, and cannot be had.

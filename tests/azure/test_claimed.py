@@ -244,7 +244,7 @@ def test_of_a_payload_that_is_gone_its_claim_is_told(
     assert [s.instance_id for s in client.list_instances().instances] == ["two"]
 
 
-def test_a_list_reads_no_payload_but_those_in_which_the_tags_are(
+def test_a_list_reads_no_payload_but_those_in_which_tags_that_are_asked_for_may_be(
     stand: Stand, forgetful: tuple[AzureClient, ContainerClient], storage: str
 ) -> None:
     client, container = forgetful
@@ -257,9 +257,12 @@ def test_a_list_reads_no_payload_but_those_in_which_the_tags_are(
     assert stand.client.get_status(again).input == {"text": text, "again": "yes"}
     listed = client.list_instances(Query(tags={"team": "red"})).instances
     assert {status.name for status in listed} == {"flow", "child"}
+    assert {s.instance_id for s in listed if s.input == {"text": text, "again": "yes"}} == {again}
     (plain,) = (status for status in listed if status.name == "child")
     for value in (plain.input, plain.output):
         assert set(value) == {"$ostinato_claim", "sha256", "size"}
+    (as_it_is,) = (s for s in client.list_instances().instances if s.instance_id == again)
+    assert set(as_it_is.input) == {"$ostinato_claim", "sha256", "size"}
     for blob in container.list_blobs():
         container.delete_blob(blob.name)
     forgotten = BlobClaims.connect(storage, container.container_name)
