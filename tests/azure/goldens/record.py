@@ -36,7 +36,7 @@ def anywhere(request: str) -> str:
     for event in (*asked.pastEvents, *asked.newEvents):
         if event.HasField("taskFailed"):
             _move(event.taskFailed.failureDetails)
-    moved = b64encode(asked.SerializeToString()).decode()
+    moved = b64encode(asked.SerializeToString(deterministic=True)).decode()
     assert ROOT.encode() not in b64decode(moved)
     return moved
 
