@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 
@@ -375,7 +376,7 @@ def test_a_second_signal_ends_the_command_at_once(folder, start, again, code):
     assert process.stdout is not None
 
     def ask():
-        with pytest.raises(httpx.TransportError):
+        with suppress(httpx.TransportError):  # or an answer that it was cut off
             httpx.get(f"{url}/api/forever", timeout=120)
 
     asking = threading.Thread(target=ask, daemon=True)
