@@ -37,7 +37,7 @@ from ostinato_azure.failures import (
     failure_text,
     summary,
 )
-from ostinato_azure.live import LiveTables, take_turn
+from ostinato_azure.live import LiveTables, take_turn, transcript_of
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.table import Surroundings, Table
 from ostinato_azure.turns import is_rewound_mark
@@ -142,12 +142,7 @@ def respond(request: str, around: Surroundings, live: LiveTables | None = None) 
 def read_history(request: str, around: Surroundings) -> list[Event]:
     """Return the history in a request as the core has it, to be replayed and looked at."""
     asked = _read(request)
-    transcript: list[Event] = []
-    table = Table(_with_timers(around, asked), transcript)
-    events = (_event(_read_event(raw)) for raw in asked.history)
-    table.run([event for event in events if event is not None])
-    table.close()
-    return transcript
+    return transcript_of(_History(asked.history), _with_timers(around, asked))
 
 
 # Requests

@@ -27,7 +27,7 @@ from ostinato.ids import derived_id
 from ostinato_azure import envelope
 from ostinato_azure.entries import Entry, Kind
 from ostinato_azure.failures import PROPERTY, ending, failure_from_details
-from ostinato_azure.live import LiveTables, take_turn
+from ostinato_azure.live import LiveTables, take_turn, transcript_of
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.rewound import rewound
 from ostinato_azure.table import Surroundings, Table
@@ -70,13 +70,7 @@ def respond(
 
 def read_history(request: str, around: Surroundings) -> list[Event]:
     """Return the history in a request as the core has it, to be replayed and looked at."""
-    asked = _asked(request)
-    transcript: list[Event] = []
-    table = Table(around, transcript)
-    events = (_event(host, asked) for host in _history(asked))
-    table.run([event for event in events if event is not None])
-    table.close()
-    return transcript
+    return transcript_of(_History(_asked(request)), around)
 
 
 # Requests

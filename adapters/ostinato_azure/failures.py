@@ -7,12 +7,14 @@ the text that people see too, behind a mark.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from ostinato.failures import Failure, unstructured
+
+_F = TypeVar("_F")
 
 PROPERTY = "ostinato"
 """In the details' ``Properties``: the failure as JSON text."""
@@ -71,23 +73,26 @@ def failure_from_details(
     attempt: int = 1,
 ) -> Failure:
     """Return the failure in structured details or, where they are not ours, in the reason."""
-    for written in (_in_details(details), _in_text(reason or "")):
-        if written is not None:
-            try:
-                return _read(written)
-            except msgspec.MsgspecError:
-                pass  # somebody else's
-    return unstructured(kind, reason or "", name, attempt)
+    found = _written(details, reason, _read)
+    return unstructured(kind, reason or "", name, attempt) if found is None else found
 
 
 def told_to_rewind(details: Mapping[str, Any] | None, reason: str | None) -> bool | None:
     """See `Ending.rewinds`; of a failure that is not ours, nothing is told."""
+    found = _written(details, reason, _read_ending)
+    return None if found is None else found.rewinds
+
+
+def _written(
+    details: Mapping[str, Any] | None, reason: str | None, read: Callable[[str], _F]
+) -> _F | None:
+    """What is read in the details or, where nothing of ours is there, in the reason."""
     for written in (_in_details(details), _in_text(reason or "")):
         if written is not None:
             try:
-                return _read_ending(written).rewinds
+                return read(written)
             except msgspec.MsgspecError:
-                pass
+                pass  # somebody else's
     return None
 
 

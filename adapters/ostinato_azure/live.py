@@ -142,6 +142,16 @@ def take_turn(
     return answered
 
 
+def transcript_of(history: HostHistory, around: Surroundings) -> list[Event]:
+    """Return a history of the host's as the core has it, to be replayed and looked at."""
+    transcript: list[Event] = []
+    table = Table(around, transcript)
+    events = (history.event(n) for n in range(len(history)))
+    table.run([event for event in events if event is not None])
+    table.close()
+    return transcript
+
+
 def _continued(kept: Kept | None, history: HostHistory, size: int) -> Kept | None:
     if kept is None:
         return None

@@ -22,7 +22,7 @@ from ostinato_azure.client import AzureClient
 from ostinato_azure.functions import Functions
 
 from .harness import EPOCH
-from .hosts import SETTLES_IN, go_on
+from .hosts import SETTLES_IN, finish
 from .model import Case, Now, Open, RaiseEvent, Step
 
 DRAINS = {
@@ -103,17 +103,7 @@ class AzureHost:
     def finish(self, instance_id: str) -> InstanceStatus:
         """Go from timer to timer until the instance ends."""
         assert self._host is not None
-
-        def look() -> InstanceStatus:
-            self.settle()
-            return self.client.get_status(instance_id)
-
-        return go_on(
-            look,
-            lambda status: status.runtime_status.is_finished,
-            self._host.hub.next_due,
-            self._clock,
-        )
+        return finish(self, instance_id, self._host.hub.next_due, self._clock)
 
 
 class _Client(AzureClient):

@@ -42,7 +42,7 @@ from ostinato_azure.table import Surroundings
 from .backend_engine import ANY_SIZE, Backend
 from .backend_hub import BackendHub
 from .harness import EPOCH
-from .hosts import SETTLES_IN, go_on
+from .hosts import SETTLES_IN, finish
 
 
 class BackendHost:
@@ -102,17 +102,7 @@ class BackendHost:
 
     def finish(self, instance_id: str) -> InstanceStatus:
         """Go from timer to timer until the instance ends."""
-
-        def look() -> InstanceStatus:
-            self.settle()
-            return self.client.get_status(instance_id)
-
-        return go_on(
-            look,
-            lambda status: status.runtime_status.is_finished,
-            self._backend.next_due,
-            self._clock,
-        )
+        return finish(self, instance_id, self._backend.next_due, self._clock)
 
 
 class _Client(AzureClient):

@@ -13,6 +13,7 @@ from ostinato.local.store import Store
 from ostinato.testing import ManualClock
 
 from .harness import EPOCH
+from .model import ConformanceHost
 
 SETTLES_IN = 30.0
 """Seconds after which a host that still moves is taken to be stuck."""
@@ -39,6 +40,21 @@ def go_on(
             raise AssertionError(f"it has not ended and nothing is due: {state}")
         clock.advance_to(due)
     raise AssertionError(f"it has not ended after {FINISHES_IN} timers: {look()}")
+
+
+def finish(
+    host: ConformanceHost,
+    instance_id: str,
+    next_due: Callable[[], datetime | None],
+    clock: ManualClock,
+) -> InstanceStatus:
+    """Go from timer to timer until an instance of a host ends, and return it."""
+
+    def look() -> InstanceStatus:
+        host.settle()
+        return host.client.get_status(instance_id)
+
+    return go_on(look, lambda status: status.runtime_status.is_finished, next_due, clock)
 
 
 class EmbeddedHost:
@@ -84,14 +100,4 @@ class EmbeddedHost:
     def finish(self, instance_id: str) -> InstanceStatus:
         """Go from timer to timer until the instance ends."""
         assert self._store is not None
-
-        def look() -> InstanceStatus:
-            self.settle()
-            return self.client.get_status(instance_id)
-
-        return go_on(
-            look,
-            lambda status: status.runtime_status.is_finished,
-            self._store.next_due,
-            self._clock,
-        )
+        return finish(self, instance_id, self._store.next_due, self._clock)

@@ -122,9 +122,8 @@ def raise_event_command(
     url: UrlOption = None,
 ) -> None:
     """Send an instance an event."""
-    with _client(target, store, url) as client:
+    with _accepting(target, store, url) as client:
         client.raise_event(instance, name, read_input(data, "--data"), event_id=event_id)
-    printing.note("accepted")
 
 
 @verbs.command("suspend")
@@ -136,9 +135,8 @@ def suspend_command(
     url: UrlOption = None,
 ) -> None:
     """Hold an instance: what comes to it waits until it is resumed."""
-    with _client(target, store, url) as client:
+    with _accepting(target, store, url) as client:
         client.suspend(instance, reason)
-    printing.note("accepted")
 
 
 @verbs.command("resume")
@@ -150,9 +148,8 @@ def resume_command(
     url: UrlOption = None,
 ) -> None:
     """Let a suspended instance go on."""
-    with _client(target, store, url) as client:
+    with _accepting(target, store, url) as client:
         client.resume(instance, reason)
-    printing.note("accepted")
 
 
 @verbs.command("terminate")
@@ -165,9 +162,8 @@ def terminate_command(
     url: UrlOption = None,
 ) -> None:
     """End an instance; its code gets no say."""
-    with _client(target, store, url) as client:
+    with _accepting(target, store, url) as client:
         client.terminate(instance, reason, cascade=cascade)
-    printing.note("accepted")
 
 
 @verbs.command("rewind")
@@ -179,9 +175,8 @@ def rewind_command(
     url: UrlOption = None,
 ) -> None:
     """Let a failed instance go on: only what failed runs again."""
-    with _client(target, store, url) as client:
+    with _accepting(target, store, url) as client:
         client.rewind(instance, reason)
-    printing.note("accepted")
 
 
 @verbs.command("restart")
@@ -247,6 +242,16 @@ def _client(
                 yield client
         except ValueError as error:
             raise UsageError(str(error)) from None
+
+
+@contextmanager
+def _accepting(
+    target: TargetName, store: Path | None, url: str | None
+) -> Generator[Client, None, None]:
+    """Open the client for something that takes effect later, and say that it was accepted."""
+    with _client(target, store, url) as client:
+        yield client
+    printing.note("accepted")
 
 
 def _query(
