@@ -19,6 +19,7 @@ from ostinato.testing.azure.hub_errors import (
     InstanceUnknown,
     WrongState,
 )
+from ostinato.testing.azure.options import HubOptions
 from ostinato.testing.azure.ports import FunctionFailed
 from ostinato.testing.azure.status import Status
 
@@ -40,7 +41,7 @@ class App:
         return hasattr(self, f"orch_{name}")
 
     def has_activity(self, name):
-        return name in {"act", "slow"}
+        return name in {"act", "slow", "steady"}
 
     def has_entity(self, name):
         return name == "counter"
@@ -55,6 +56,8 @@ class App:
         self.ran.append(input)
         if name == "slow":
             assert self.gate.wait(30)
+        if name == "steady":
+            self.gate.wait(0.02)  # never set: a hub that takes a turn for each answer has time to
         if input == '"bad"':
             raise FunctionFailed("ValueError: bad thing", "trace")
         return json.dumps({"got": json.loads(input)})
@@ -78,6 +81,13 @@ class App:
         """One activity, with the input; gives what came of it."""
         call = {"actionType": 0, "functionName": "act", "input": json.dumps(asked["input"])}
         return after(history, [call], {TASK_COMPLETED: "Result", TASK_FAILED: "Reason"})
+
+    def orch_many(self, asked, history):
+        """As many activities at once as the input says; gives how many are done."""
+        call = {"actionType": 0, "functionName": "steady", "input": "1"}
+        group = {"actionType": 12, "compoundActions": [call] * asked["input"]}
+        results = sum(seen["EventType"] == TASK_COMPLETED for seen in history)
+        return done([group], results) if results == asked["input"] else going_on([group])
 
     def orch_slow(self, asked, history):
         call = {"actionType": 0, "functionName": "slow", "input": "1"}
@@ -209,6 +219,24 @@ def test_an_activity_that_waits_holds_up_no_other_instance(hub, app):
     assert hub.get(slow).status in {Status.Pending, Status.Running}
     app.gate.set()
     assert hub.wait(slow).status is Status.Completed
+
+
+@pytest.mark.parametrize(("count", "turns"), [(6, 3), (7, 4)])
+def test_a_turn_takes_together_what_running_activities_answer(app, clock, count, turns):
+    options = HubOptions(control_queue_buffer=3, poll=timedelta(minutes=5))
+    with TaskHub(app, clock=clock, options=options, activity_threads=1) as hub:
+        assert hub.wait(hub.start("many", str(count))).output == str(count)
+    assert len(app.turns) == turns
+
+
+def test_a_turn_that_can_take_no_more_than_it_has_waits_for_no_activity(app, clock):
+    options = HubOptions(control_queue_buffer=1, poll=timedelta(minutes=5))
+    with TaskHub(app, clock=clock, options=options) as hub:
+        slow = hub.start("slow")
+        hub.settle(activities=False)
+        assert hub.wait(hub.start("quick", "1")).status is Status.Completed
+        app.gate.set()
+        assert hub.wait(slow).status is Status.Completed
 
 
 def test_an_unfinished_id_is_refused_and_a_finished_one_replaced(hub):

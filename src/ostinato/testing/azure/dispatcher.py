@@ -42,7 +42,7 @@ from ostinato.testing.azure.ports import FunctionFailed, Functions
 from ostinato.testing.azure.post import Post
 from ostinato.testing.azure.recording import event_of, output_of, told_to_parent
 from ostinato.testing.azure.status import Status
-from ostinato.testing.azure.wire import take_turn
+from ostinato.testing.azure.wire import Wire
 
 
 class Dispatcher:
@@ -61,7 +61,7 @@ class Dispatcher:
         self.entities = Entities()
         self._functions = functions
         self._clock = clock
-        self._options = options
+        self._wire = Wire(options)
         self._post = post
         self._pool = pool
         self._moved = moved
@@ -84,7 +84,7 @@ class Dispatcher:
         carrying_on: History | None = history
         while carrying_on is not None:
             history = carrying_on
-            result = take_turn(history, functions, self._options)
+            result = self._wire.take_turn(history, functions)
             history.end_turn()
             with self._moved:
                 if self._post.instances.get(instance.id) is not instance:

@@ -470,10 +470,25 @@ class TaskHub:
             with self._moved:
                 self._break(error)
 
+    def _more_comes(self) -> bool:
+        """Wait for what running activities may add to the next turn; whether anything moved.
+
+        The lock is held.
+        """
+        waiting = self._post.waiting_for_turn()
+        if not 0 < waiting < self.options.control_queue_buffer or not self._pool.busy:
+            return False
+        return self._moved.wait_for(
+            lambda: self._closed or not self._pool.busy or self._post.waiting_for_turn() != waiting,
+            self.options.poll.total_seconds(),
+        )
+
     def _next_turn(self) -> tuple[Instance, list[Message]] | None:
         with self._moved:
             while not self._closed:
                 self._fire_due()
+                if self._more_comes():
+                    continue
                 turn = self._post.next_turn(self.options.control_queue_buffer)
                 if turn is not None:
                     return turn

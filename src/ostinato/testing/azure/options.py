@@ -16,6 +16,10 @@ class HubOptions:
         long_timer_interval: How long each part of a split timer is.
         control_queue_buffer: Most messages that one turn takes (``controlQueueBufferThreshold``:
             32 for Python on a Consumption plan, up to 256 elsewhere).
+        poll: How long a turn that could take more messages waits for the next, in real time, while
+            activities run. The extension reads its queues by polling and finds together what came
+            in the meantime; a turn for each answer as it comes would replay a fan-out nearly as
+            often as it has items.
         maximum_actions: Most actions of one answer (``maxOrchestrationActions``).
         maximum_custom_status: Bytes of UTF-16 that a custom status may take.
         default_version: Version of an instance that is started without one.
@@ -25,6 +29,7 @@ class HubOptions:
     maximum_short_timer: timedelta = timedelta(days=6)
     long_timer_interval: timedelta = timedelta(days=3)
     control_queue_buffer: int = 32
+    poll: timedelta = timedelta(milliseconds=2)
     maximum_actions: int = 100_000
     maximum_custom_status: int = 16 * 1024
     default_version: str | None = None

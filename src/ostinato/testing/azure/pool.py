@@ -32,6 +32,11 @@ class Pool:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     @property
+    def busy(self) -> bool:
+        """Whether something is running or waits for a thread."""
+        return bool(self._running)
+
+    @property
     def running(self) -> list[str]:
         """What is running or waits for a thread."""
         return sorted(self._running.values())

@@ -116,6 +116,10 @@ class Post:
         """When the first message is due that somebody still wants; None when there is none."""
         return self._timers.next_due(self._is_wanted)
 
+    def waiting_for_turn(self) -> int:
+        """How many messages the instance has whose turn is next; 0 when there is none."""
+        return next((len(instance.inbox) for instance in self._ready if instance.ready), 0)
+
     def next_turn(self, limit: int) -> tuple[Instance, list[Message]] | None:
         """An instance that is ready, now busy, and at most ``limit`` messages; else None."""
         while self._ready:

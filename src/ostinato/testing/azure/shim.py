@@ -45,9 +45,32 @@ def replay_answer(
     Returns:
         What history does not hold yet.
     """
-    shim = _Shim(answer, functions, options)
-    decisions = Replay(shim).play(history)
-    return TurnResult(decisions=decisions, custom_status=shim.custom_status)
+    return AnswerReplay(answer, functions, options).play(history)
+
+
+class AnswerReplay:
+    """One answer over a history that grows: as good as a whole replay at each turn.
+
+    Args:
+        answer: What the function gave, and gives again at each turn that is played here.
+        functions: Which names exist.
+        options: Limits and lengths of timers.
+    """
+
+    def __init__(
+        self, answer: Answer | BadAnswer, functions: Functions, options: HubOptions
+    ) -> None:
+        self._shim = _Shim(answer, functions, options)
+        self._replay = Replay(self._shim)
+
+    def play(self, events: Iterable[Event]) -> TurnResult:
+        """Go on with the events that history got since the last call.
+
+        Returns:
+            What history does not hold yet.
+        """
+        decisions = self._replay.play(events)
+        return TurnResult(decisions=decisions, custom_status=self._shim.custom_status)
 
 
 class _Shim:
