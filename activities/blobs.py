@@ -27,7 +27,7 @@ from azure.core.exceptions import (
 from azure.storage.blob import BlobClient, BlobServiceClient, ContentSettings
 
 from activities.objects import CHUNK, Opened
-from ostinato_azure.account import app_storage, blob_service, reason
+from ostinato_azure.account import Storage, app_storage, blob_service, reason
 
 _ACCOUNT = re.compile(
     r"https://[a-z0-9]+(\.z\d+)?\.blob"
@@ -89,11 +89,11 @@ def _account_at(uri: str) -> BlobServiceClient:
             f"{uri} is no blob of AzureWebJobsStorage, and of no account of Azure Storage: "
             "https://<account>.blob.core.windows.net/<container>/<name>"
         )
-    return _connected(root)
+    return _connected(Storage(root, own.client_id if own else None))
 
 
 @lru_cache(maxsize=8)
-def _connected(storage: str) -> BlobServiceClient:
+def _connected(storage: Storage) -> BlobServiceClient:
     return blob_service(storage, max_single_get_size=CHUNK, max_chunk_get_size=CHUNK)
 
 

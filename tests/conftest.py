@@ -24,14 +24,21 @@ def worker_python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def storage() -> Iterator[str]:
-    """The connection string of an Azurite of this test run's own."""
+def azurite_program() -> Path:
+    """Azurite, of the version that the lock file names."""
     azurite = pytest.importorskip("ostinato.testing.azure.azurite")
-    program = azurite.find_azurite(ROOT)
+    program: Path | None = azurite.find_azurite(ROOT)
     if program is None:
         why = f"Azurite was not found: npm ci in {ROOT.name}"
         if os.environ.get("CI") == "true":
             pytest.fail(f"{why}; CI tests storage, too")
         pytest.skip(why)
-    with azurite.Azurite(program) as running:
+    return program
+
+
+@pytest.fixture(scope="session")
+def storage(azurite_program: Path) -> Iterator[str]:
+    """The connection string of an Azurite of this test run's own."""
+    azurite = pytest.importorskip("ostinato.testing.azure.azurite")
+    with azurite.Azurite(azurite_program) as running:
         yield running.connection_string

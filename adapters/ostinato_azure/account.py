@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 
 STORAGE = "AzureWebJobsStorage"
 """The app setting with the account, a connection string; for a managed identity the settings
-with this beginning and ``__accountName`` or ``__blobServiceUri``."""
+with this beginning and ``__accountName`` or ``__blobServiceUri``, and with ``__clientId`` where
+the identity is user-assigned."""
 
 _REFUSED = (
     "access was refused: the connection string needs the account's key, or the identity the role "
@@ -19,35 +21,56 @@ _REFUSED = (
 )
 
 
-def app_storage(settings: Mapping[str, str]) -> str | None:
-    """Return the account of a function app by its settings, as `blob_service` takes it."""
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """An account, and as whom it is asked.
+
+    Attributes:
+        place: A connection string; or the URL of the account's blobs, which is used with the
+            identity that `azure.identity.DefaultAzureCredential` finds.
+        client_id: Of the user-assigned identity among an app's; None for the only one that it
+            has, or the one that ``AZURE_CLIENT_ID`` names.
+    """
+
+    place: str = field(repr=False)
+    client_id: str | None = None
+
+
+def app_storage(settings: Mapping[str, str]) -> Storage | None:
+    """Return the account of a function app by its settings; None where they name none.
+
+    They are those by which the host finds it:
+    https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection
+    """
     account = settings.get(f"{STORAGE}__accountName")
-    return (
+    place = (
         settings.get(STORAGE)
         or settings.get(f"{STORAGE}__blobServiceUri")
         or (f"https://{account}.blob.core.windows.net" if account else None)
     )
+    return Storage(place, settings.get(f"{STORAGE}__clientId") or None) if place else None
 
 
-def blob_service(storage: str, **options: Any) -> BlobServiceClient:
+def blob_service(storage: Storage, **options: Any) -> BlobServiceClient:
     """Return the blobs of an account.
 
     Args:
-        storage: A connection string; or the URL of the account's blobs, to be used with the
-            identity that `azure.identity.DefaultAzureCredential` finds.
+        storage: Which, and as whom.
         options: Further ones of `BlobServiceClient`, such as the sizes that are read at a time.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: Its place is neither a connection string nor a URL.
     """
     from azure.storage.blob import BlobServiceClient
 
-    if storage.startswith(("https://", "http://")):
+    if storage.place.startswith(("https://", "http://")):
         from azure.identity import DefaultAzureCredential
 
-        return BlobServiceClient(storage, credential=DefaultAzureCredential(), **options)
+        who = {"managed_identity_client_id": storage.client_id} if storage.client_id else {}
+        credential = DefaultAzureCredential(**who)
+        return BlobServiceClient(storage.place, credential=credential, **options)
     try:
-        return BlobServiceClient.from_connection_string(storage, **options)
+        return BlobServiceClient.from_connection_string(storage.place, **options)
     except ValueError:  # the message may hold the string, which has the account's key
         raise ValueError(
             "storage is a connection string or the URL of an account's blobs, like "

@@ -19,7 +19,7 @@ from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from ostinato_azure.account import STORAGE, app_storage, blob_service, reason
+from ostinato_azure.account import STORAGE, Storage, app_storage, blob_service, reason
 from ostinato_azure.claim_text import ClaimError, hash_of
 
 if TYPE_CHECKING:
@@ -77,19 +77,25 @@ class BlobClaims:
 
     @classmethod
     def connect(
-        cls, storage: str, container: str = "ostinato-claims", *, threshold: int = THRESHOLD
+        cls,
+        storage: str,
+        container: str = "ostinato-claims",
+        *,
+        client_id: str | None = None,
+        threshold: int = THRESHOLD,
     ) -> BlobClaims:
         """Return the claims in an account.
 
         Args:
-            storage: As `blob_service` takes it.
+            storage: A connection string, or the URL of an account's blobs.
             container: As for the class.
+            client_id: Of the user-assigned identity that is used with a URL.
             threshold: As for the class.
 
         Raises:
             ValueError: It is neither.
         """
-        return cls(blob_service(storage), container, threshold=threshold)
+        return cls(blob_service(Storage(storage, client_id)), container, threshold=threshold)
 
     @property
     def threshold(self) -> int:
@@ -205,8 +211,8 @@ def app_claims(settings: Mapping[str, str] = os.environ) -> BlobClaims | None:
 
 
 @lru_cache(maxsize=4)  # one, unless tests set several apps up
-def _connected(storage: str, container: str, threshold: int) -> BlobClaims:
-    return BlobClaims.connect(storage, container, threshold=threshold)
+def _connected(storage: Storage, container: str, threshold: int) -> BlobClaims:
+    return BlobClaims(blob_service(storage), container, threshold=threshold)
 
 
 class _Kept(NamedTuple):

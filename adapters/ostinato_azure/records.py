@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ostinato.errors import OstinatoError
-from ostinato_azure.account import app_storage, blob_service, reason
+from ostinato_azure.account import Storage, app_storage, blob_service, reason
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient
@@ -213,5 +213,5 @@ def app_records(hub: str, settings: Mapping[str, str] = os.environ) -> Records |
 
 
 @lru_cache(maxsize=4)  # one, unless tests set several apps up
-def _connected(storage: str, hub: str) -> Records:
+def _connected(storage: Storage, hub: str) -> Records:
     return Records(blob_service(storage), hub)

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -89,18 +89,21 @@ class Azurite:
     Args:
         program: What `find_azurite` found.
         key: Its account's, in base64; by default one of its own.
+        options: Further ones of the program, such as ``--cert``.
 
     Raises:
         AzuriteMissingError: It did not start; the message has its last lines.
     """
 
-    def __init__(self, program: Path, *, key: str | None = None) -> None:
+    def __init__(
+        self, program: Path, *, key: str | None = None, options: Sequence[str] = ()
+    ) -> None:
         key = key or base64.b64encode(secrets.token_bytes(64)).decode()
         self._lines = deque[str](maxlen=20)
         self._endpoints: dict[str, str] = {}
         self._listening = Future[None]()
         self._process = subprocess.Popen(
-            [str(program), *_OPTIONS],
+            [str(program), *_OPTIONS, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
