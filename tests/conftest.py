@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.identities import Identities
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,3 +47,21 @@ def storage(azurite_program: Path) -> Iterator[str]:
     azurite = pytest.importorskip("ostinato.testing.azure.azurite")
     with azurite.Azurite(azurite_program) as running:
         yield running.connection_string
+
+
+@pytest.fixture
+def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identities]:
+    """The identities of the app that this process is, as on App Service."""
+    from ostinato import tokens
+    from ostinato.testing.azure.http_server import HttpServer
+    from tests.identities import SECRET, Identities
+
+    identities = Identities()
+    tokens._credential.cache_clear()
+    for variable in ("AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    with closing(HttpServer(identities)) as server:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{server.url}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", SECRET)
+        yield identities
+    tokens._credential.cache_clear()

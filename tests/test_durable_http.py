@@ -16,8 +16,11 @@ from ostinato.definitions import HTTP_ACTIVITY
 from ostinato.durable_http import perform, request_of
 from ostinato.replay import Orchestration
 from tests.histories import Flow, at, completed, ends, failed, fed, fired, live, started, turn
+from tests.identities import Identities
 
+df: Any = pytest.importorskip("azure.durable_functions")
 URI = "http://here/jobs/"
+TOKEN = ost.ManagedIdentityTokenSource("https://graph.example")
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -121,6 +124,21 @@ def test_a_secret_that_is_not_set_is_an_error_that_names_it(
         ask("GET", server, header_env={"Authorization": "OSTINATO_TEST_TOKEN"})
 
 
+@pytest.mark.parametrize(
+    "token_source", [TOKEN, df.ManagedIdentityTokenSource("https://graph.example")]
+)
+def test_a_token_is_fetched_where_the_request_is_made(
+    server: str, identities: Identities, token_source: Any
+):
+    headers = {"authorization": "another"}
+    request = request_of("GET", server, None, headers, None, token_source, False)
+    assert request.get("token_resource") == "https://graph.example"
+    assert identities.asked == []
+    asked = json.loads(perform(request)["content"])
+    assert asked["headers"]["authorization"].startswith("Bearer ey")
+    assert identities.asked[0]["resource"] == "https://graph.example"
+
+
 def test_no_answer_is_an_error():
     with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as closed:
         address = f"http://127.0.0.1:{closed.server_port}"
@@ -137,9 +155,10 @@ def test_a_uri_is_absolute_and_of_http(uri: str):
         ask("GET", uri)
 
 
-def test_a_token_source_is_refused_with_what_to_do_instead():
-    with pytest.raises(ost.UnsupportedError, match="header_env"):
-        ask("GET", URI, token_source=object())
+@pytest.mark.parametrize("uri", ["http://elsewhere/x", "http://localhost.example/x"])
+def test_a_token_goes_nowhere_unencrypted(uri: str):
+    with pytest.raises(ValueError, match="over https"):
+        ask("GET", uri, token_source=TOKEN)
 
 
 def test_a_raw_text_is_a_text():
@@ -155,7 +174,7 @@ def test_content_that_is_no_json_is_refused_at_the_call():
 # Long operations
 
 
-def begin(**options: Any) -> Orchestration:
+def begin(uri: str = URI, **options: Any) -> Orchestration:
     """An orchestration that has made its first request."""
     app = ost.App("http")
 
@@ -164,12 +183,12 @@ def begin(**options: Any) -> Orchestration:
         headers = {"X-Team": "data", "Content-Type": "text/plain"}
         secrets = {"Authorization": "TOKEN"}
         answer = yield ctx.call_http(
-            "POST", URI, "x", headers, is_raw_str=True, header_env=secrets, **options
+            "POST", uri, "x", headers, is_raw_str=True, header_env=secrets, **options
         )
         return answer["statusCode"]
 
     orchestration, actions = live(app.registry, turn(), started("flow"))
-    assert [request(action)["uri"] for action in actions] == [URI]
+    assert [request(action)["uri"] for action in actions] == [uri]
     return orchestration
 
 
@@ -253,6 +272,13 @@ def test_the_pause_is_the_servers_or_else_the_callers(retry_after: str, pause: f
 def test_headers_and_secrets_go_to_the_server_they_were_meant_for(location: str):
     poll = poll_after(begin(), location=location)
     assert (poll["headers"], poll["header_env"]) == ({}, {})
+
+
+def test_a_token_goes_to_the_server_it_was_meant_for_as_well():
+    orchestration = begin("https://here/jobs/", token_source=TOKEN)
+    assert poll_after(orchestration, location="/x")["token_resource"] == "https://graph.example"
+    orchestration = begin("https://here/jobs/", token_source=TOKEN)
+    assert "token_resource" not in poll_after(orchestration, location="https://elsewhere/x")
 
 
 def test_secrets_come_back_once_the_first_server_is_asked_again():

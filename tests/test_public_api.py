@@ -29,6 +29,7 @@ PUBLIC = {
         "InstanceNotFoundError",
         "InstanceStatus",
         "InvalidInstanceIdError",
+        "ManagedIdentityTokenSource",
         "NonDeterminismError",
         "NotAStoreError",
         "NotRewindableError",

@@ -38,6 +38,7 @@ from ostinato.errors import (
 from ostinato.failures import Failure
 from ostinato.retry import RetryOptions, RetryPolicy
 from ostinato.tasks import Task
+from ostinato.tokens import ManagedIdentityTokenSource
 from ostinato.triggers import (
     Blob,
     BlobCreated,
@@ -71,6 +72,7 @@ __all__ = [
     "InstanceNotFoundError",
     "InstanceStatus",
     "InvalidInstanceIdError",
+    "ManagedIdentityTokenSource",
     "NonDeterminismError",
     "NotAStoreError",
     "NotRewindableError",

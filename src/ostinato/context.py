@@ -538,7 +538,8 @@ class OrchestrationContext:
             uri: Where to.
             content: The body, sent as JSON.
             headers: Kept in history: secrets belong in ``header_env``.
-            token_source: Not to be had on every host; there it fails the request.
+            token_source: A `ManagedIdentityTokenSource`, or 1.x's: the request carries a token
+                for its resource, fetched where it is made and kept out of history.
             is_raw_str: The body is a text, sent as it is.
             header_env: Header name to the environment variable that holds its value,
                 read where the request is made and kept out of history.

@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from urllib.parse import urljoin, urlsplit
 
 from ostinato.codec import encode
 from ostinato.definitions import HTTP_ACTIVITY
-from ostinato.errors import OstinatoError, UnsupportedError
+from ostinato.errors import OstinatoError
 from ostinato.failures import error_from, failure_of
 from ostinato.retry import RetryPolicy
 from ostinato.tasks import Group, HostTask, Task
+from ostinato.tokens import resource_of, token_for
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,6 +32,9 @@ _DEFAULT_TIMEOUT = 100.0
 """Seconds; that of .NET's HttpClient, and so of Durable Functions."""
 
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+
 class DurableHttpRequest(TypedDict):
     """A request as it stands in history: no secrets."""
 
@@ -39,6 +43,7 @@ class DurableHttpRequest(TypedDict):
     content: str | None
     headers: dict[str, str]
     header_env: dict[str, str]
+    token_resource: NotRequired[str]
 
 
 class DurableHttpResponse(TypedDict):
@@ -61,17 +66,11 @@ def request_of(
     """Check and gather a request; the body is JSON unless it is a raw text, as in 1.x.
 
     Raises:
-        TypeError: A raw text was promised and something else given.
-        ValueError: The URI is not absolute http or https.
-        UnsupportedError: A token source was given.
+        TypeError: A raw text was promised and something else given, or no token source.
+        ValueError: The URI is not absolute http or https, or a token would go unencrypted.
     """
     if urlsplit(uri).scheme not in ("http", "https") or not urlsplit(uri).netloc:
         raise ValueError(f"call_http needs an absolute http or https URI, not {uri!r}")
-    if token_source is not None:
-        raise UnsupportedError(
-            "this host has no managed identity for token_source: "
-            'pass header_env={"Authorization": "NAME_OF_A_VARIABLE"}'
-        )
     if is_raw_str and not isinstance(content, str):
         raise TypeError(f"is_raw_str needs content that is a str, not {type(content).__name__}")
     sent = dict(headers or {})
@@ -80,20 +79,26 @@ def request_of(
         body = encode(content, "content of call_http")
         if "content-type" not in {name.lower() for name in sent}:
             sent["content-type"] = "application/json"
-    return {
+    request: DurableHttpRequest = {
         "method": method.upper(),
         "uri": uri,
         "content": body,
         "headers": sent,
         "header_env": dict(header_env or {}),
     }
+    if token_source is not None:
+        request["token_resource"] = resource_of(token_source)
+        if urlsplit(uri).scheme != "https" and urlsplit(uri).hostname not in _THIS_MACHINE:
+            raise ValueError(f"a token goes over https, or to this machine; {uri!r} is neither")
+    return request
 
 
 def perform(request: DurableHttpRequest) -> DurableHttpResponse:
     """Make one request; the activity behind call_http.
 
     Raises:
-        OstinatoError: httpx is not installed, or an environment variable is not set.
+        OstinatoError: httpx is not installed, an environment variable is not set, or there is
+            no token.
         httpx.HTTPError: No answer came.
     """
     try:
@@ -108,6 +113,9 @@ def perform(request: DurableHttpRequest) -> DurableHttpResponse:
                 "which is not set where the request is made"
             )
         headers[name] = os.environ[variable]
+    if "token_resource" in request:
+        headers = {n: value for n, value in headers.items() if n.lower() != "authorization"}
+        headers["Authorization"] = f"Bearer {token_for(request['token_resource'])}"
     answer = httpx.request(
         request["method"],
         request["uri"],
@@ -189,23 +197,28 @@ def _follow(
         pause = _retry_after(response["headers"], context.current_utc_datetime, poll_interval)
         yield context.create_timer(timedelta(seconds=pause))
         uri = urljoin(uri, location)
-        poll: DurableHttpRequest = {
-            "method": "GET",
-            "uri": uri,
-            "content": None,
-            "headers": _same_origin(request, uri, request["headers"]),
-            "header_env": _same_origin(request, uri, request["header_env"]),
-        }
+        poll = _poll(request, uri)
         response = yield context.call_activity(HTTP_ACTIVITY, poll, retry=retry, timeout=timeout)
     return response
 
 
-def _same_origin(request: DurableHttpRequest, uri: str, headers: dict[str, str]) -> dict[str, str]:
-    """Headers for a poll: credentials go to the server they were meant for, and no other."""
+def _poll(request: DurableHttpRequest, uri: str) -> DurableHttpRequest:
+    """A poll; what may be a credential goes to the server it was meant for, and to no other."""
+    poll: DurableHttpRequest = {
+        "method": "GET",
+        "uri": uri,
+        "content": None,
+        "headers": {},
+        "header_env": {},
+    }
     first, then = urlsplit(request["uri"]), urlsplit(uri)
-    if (first.scheme, first.netloc) != (then.scheme, then.netloc):
-        return {}
-    return {name: value for name, value in headers.items() if name.lower() != "content-type"}
+    if (first.scheme, first.netloc) == (then.scheme, then.netloc):
+        headers = request["headers"].items()
+        poll["headers"] = {n: value for n, value in headers if n.lower() != "content-type"}
+        poll["header_env"] = request["header_env"]
+        if "token_resource" in request:
+            poll["token_resource"] = request["token_resource"]
+    return poll
 
 
 def _retry_after(headers: dict[str, str], now: datetime, default: float) -> float:

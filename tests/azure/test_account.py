@@ -2,76 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 from azure.core.exceptions import AzureError
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from ostinato.testing.azure.azurite import Azurite
-from ostinato.testing.azure.http_server import HttpServer
 from ostinato_azure.account import Storage, app_storage, blob_service, reason
 from ostinato_azure.claim_text import hash_of
 from ostinato_azure.claims import BlobClaims
+from tests.identities import Identities
 
-SECRET = "the header that shows a process of this app"
 TEXT = "kept by an identity"
 URL = "https://account.blob.core.windows.net"
-
-
-class Identities:
-    """Where App Service gives an app the tokens of its identities.
-
-    https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, str]] = []
-        self.issuer = "https://sts.windows.net/tenant/"
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._answer(Request(scope))(scope, receive, send)
-
-    def _answer(self, request: Request) -> Response:
-        if request.headers.get("X-IDENTITY-HEADER") != SECRET:
-            return Response(status_code=401)
-        self.asked.append(dict(request.query_params))
-        now = int(time.time())
-        claims = {
-            "iss": self.issuer,
-            "aud": request.query_params["resource"],
-            "iat": now,
-            "nbf": now,
-            "exp": now + 3600,
-        }
-        token = f"{_part({'alg': 'RS256', 'typ': 'JWT'})}.{_part(claims)}.c2lnbmVk"
-        return JSONResponse(
-            {"access_token": token, "expires_on": str(now + 3600), "token_type": "Bearer"}
-        )
-
-
-def _part(fields: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(fields).encode()).rstrip(b"=").decode()
-
-
-@pytest.fixture
-def identities(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identities]:
-    identities = Identities()
-    for variable in ("AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"):
-        monkeypatch.delenv(variable, raising=False)
-    with closing(HttpServer(identities)) as server:
-        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{server.url}/msi/token")
-        monkeypatch.setenv("IDENTITY_HEADER", SECRET)
-        yield identities
 
 
 @pytest.fixture(scope="module")
