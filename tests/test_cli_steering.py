@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from typer.testing import CliRunner, Result
 import ostinato as ost
 import ostinato_azure
 from ostinato.cli.commands import cli
+from ostinato.cli.inputs import time_before
+from ostinato.cli.outcome import UsageError
 from ostinato.cli.targets import URL_VARIABLE
 from ostinato.client import Client, RuntimeStatus
 from ostinato.testing import ManualClock
@@ -206,6 +209,36 @@ def test_many_are_forgotten_only_when_the_user_is_sure(place: Place):
     assert refused(place.do(*many, "a0"), "do not go together")
     assert place.do(*many, "--yes").stdout == "3\n"
     assert [status["instance_id"] for status in place.told("list")] == ["a3"]
+
+
+def test_old_ones_are_forgotten_by_their_age(place: Place):
+    place.client.start("job", 1, instance_id="a1")
+    ended(place, "a1")
+    created = place.client.get_status("a1").created_at
+    old = datetime.now(UTC) - created > timedelta(days=1)  # where the clock is the test's own
+    assert place.do("purge", "--older-than", "9999w", "--yes").stdout == "0\n"
+    assert place.do("purge", "--older-than", "1d", "--yes").stdout == f"{int(old)}\n"
+    both = ("purge", "--older-than", "1d", "--created-to", "2026-01-01")
+    assert refused(place.do(*both), "--older-than and --created-to")
+
+
+@pytest.mark.parametrize("age", ["", "90", "d", "1y", "-1d", "1.5d", "999999w"])
+def test_an_age_that_is_none_is_refused(age: str):
+    with pytest.raises(UsageError, match="--older-than"):
+        time_before(datetime(2026, 1, 1, tzinfo=UTC), age, "--older-than")
+
+
+@pytest.mark.parametrize(
+    ("age", "then"),
+    [
+        ("90m", datetime(2025, 12, 31, 22, 30, tzinfo=UTC)),
+        ("24h", datetime(2025, 12, 31, tzinfo=UTC)),
+        ("31d", datetime(2025, 12, 1, tzinfo=UTC)),
+        ("1w", datetime(2025, 12, 25, tzinfo=UTC)),
+    ],
+)
+def test_an_age_is_told_in_minutes_hours_days_or_weeks(age: str, then: datetime):
+    assert time_before(datetime(2026, 1, 1, tzinfo=UTC), age, "--older-than") == then
 
 
 def test_a_history_is_printed_as_a_table_or_as_json(place: Place):

@@ -8,6 +8,7 @@ one that it came in.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -31,6 +32,11 @@ STORAGE = "AzureWebJobsStorage"
 
 LIVE_VARIABLE = "OSTINATO_LIVE_BYTES"
 """The app setting that says what executions kept between turns may take; 0 keeps none."""
+
+
+CHATTY = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity", "httpx")
+"""Loggers that tell of every request at INFO: of each event, claim and tick there are several, and
+Application Insights would be paid to keep them."""
 
 
 class Functions:
@@ -79,6 +85,9 @@ class Functions:
                 self._start_by(orchestration.name, trigger)
         self._note_others()
         self._note_others_when_indexed()
+        for logger in map(logging.getLogger, CHATTY):
+            if logger.level == logging.NOTSET:
+                logger.setLevel(logging.WARNING)
 
     def _orchestration(self, name: str) -> None:
         self._names.keep("orchestration", name)

@@ -19,7 +19,7 @@ TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|(\d+)|([A-Za-z]\w*)|(.))")
 def deployed(template: dict[str, Any], given: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the template's resources, by id, and outputs with all expressions evaluated."""
     evaluator = Evaluator(template, given or {})
-    resources = evaluator.value(template["resources"])
+    resources = [r for r in evaluator.value(template["resources"]) if r.pop("condition", True)]
     return {
         "resources": {identify(r["type"], r["name"]): r for r in resources},
         "outputs": evaluator.value(template["outputs"]),
@@ -70,6 +70,10 @@ class Evaluator:
         functions: dict[str, Callable[..., Any]] = {
             "parameters": self.parameter,
             "variables": lambda name: self.value(self.template["variables"][name]),
+            "empty": lambda value: not value,
+            "not": lambda value: not value,
+            "null": lambda: None,
+            "if": lambda is_so, one, other: one if is_so else other,
             "concat": lambda *texts: "".join(texts),
             "format": lambda pattern, *values: pattern.format(*values),
             "greater": lambda one, other: one > other,
@@ -105,7 +109,14 @@ class Evaluator:
     def parameter(self, name: str) -> Any:
         declared = self.template["parameters"][name]
         value: Any = self.given.get(name, self.value(declared.get("defaultValue")))
-        kinds: dict[str, Any] = {"string": str, "int": int, "array": list, "secureObject": dict}
+        kinds: dict[str, Any] = {
+            "string": str,
+            "int": int,
+            "bool": bool,
+            "array": list,
+            "object": dict,
+            "secureObject": dict,
+        }
         assert isinstance(value, kinds[declared["type"]]), (name, value)
         assert value in declared.get("allowedValues", [value])
         size = value if isinstance(value, int) else len(value)

@@ -16,9 +16,12 @@ from typer.testing import CliRunner
 from ostinato.cli.commands import cli
 from ostinato_azure.packaging.deploy import (
     ATTEMPTS,
+    EXTRA,
+    EXTRA_PARAMETERS,
     PAUSE,
     UNKNOWN,
     Deployment,
+    Part,
     check,
     deploy,
     plan,
@@ -53,9 +56,11 @@ for begin, answer in json.load(open(os.path.join(here, "answers"))):
         sys.exit(answer.get("code", 0))
 """
 
-OUTPUTS = {
+OUTPUTS: dict[str, Any] = {
     "name": {"type": "String", "value": "corner-abc"},
     "storageName": {"type": "String", "value": "cornerstore"},
+    "location": {"type": "String", "value": "westeurope"},
+    "tags": {"type": "Object", "value": {"team": "data"}},
     "hostName": {"type": "String", "value": "corner-abc.azurewebsites.net"},
     "managementUrl": {
         "type": "String",
@@ -68,6 +73,8 @@ FUNCTIONS = ["order", "pack", "order_http", "order_queue"]
 OURS = ["ostinato-gate", "ostinato-client", "ostinato_http"]
 LIST = ["functionapp", "function", "list"]
 LISTED = [LIST, {"stdout": json.dumps([f"corner-abc/{name}" for name in FUNCTIONS + OURS])}]
+SHOWN = [["deployment", "group", "show"], {"stdout": json.dumps(OUTPUTS)}]
+LATER = '{"parameters": {"name": {}, "storageName": {}, "location": {}, "mine": {}}}'
 CODE = ["functionapp", "deployment", "source", "config-zip"]
 
 
@@ -153,26 +160,82 @@ def test_without_a_location_the_group_must_exist(project: Path, az: Az):
 
 
 def test_blobs_events_come_after_the_code(project: Path, az: Az):
-    write(project, {EVENTS: "{}"})
+    write(project, {EVENTS: LATER})
     deploy(deployment(project, name="corner"), az.cli(), nothing, no_pause)
     main, code, events, _ = az.commands[1:]
     assert " name=corner " in main
     assert code.startswith("functionapp")
     assert f"--template-file {project / EVENTS}" in events
-    assert "--parameters name=corner-abc storageName=cornerstore" in events
+    given = "name=corner-abc storageName=cornerstore location=westeurope"
+    assert f"--parameters {given} --output" in events
 
 
 def test_what_is_planned_is_what_is_run(project: Path, az: Az):
-    write(project, {EVENTS: "{}"})
+    write(project, {EVENTS: LATER, EXTRA: LATER})
     asked = deployment(project, name="corner-abc")
-    planned = plan(asked)
+    planned = "\n".join(plan(asked))
     signed_in(az.cli())
     deploy(asked, az.cli(), nothing, no_pause)
-    run = [shlex.join(["az", *call["arguments"]]) for call in az.calls]
-    assert run[:4] == planned[:4]
-    told_later = shlex.quote(f"storageName={UNKNOWN}")
-    assert run[4] == planned[4].replace(told_later, "storageName=cornerstore")
-    assert run[5:] == planned[5:]
+    run = "\n".join(shlex.join(["az", *call["arguments"]]) for call in az.calls)
+    for told_later in ("storageName", "location"):
+        value = OUTPUTS[told_later]["value"]
+        planned = planned.replace(shlex.quote(f"{told_later}={UNKNOWN}"), f"{told_later}={value}")
+    assert run == planned
+
+
+def test_a_template_of_the_projects_own_gets_the_outputs_that_it_asks_for(project: Path, az: Az):
+    asks: Any = {"parameters": {"name": {}, "tags": {}, "mine": {}}}
+    write(project, {EXTRA: json.dumps(asks), EXTRA_PARAMETERS: "{}"})
+    deploy(deployment(project), az.cli(), nothing, no_pause)
+    _, main, extra, code, _ = az.commands
+    assert "ostinato-main" in main and code.startswith("functionapp")
+    assert f"--template-file {project / EXTRA}" in extra
+    values = f'--parameters @{project / EXTRA_PARAMETERS} name=corner-abc tags={{"team":"data"}}'
+    assert f"{values} --output" in extra
+
+
+@pytest.mark.parametrize(
+    ("only", "run"),
+    [
+        (Part.INFRA, ["group show", "ostinato-main", "ostinato-extra"]),
+        (Part.CODE, ["group show", "config-zip", "function list"]),
+        (Part.EVENTS, ["group show", "ostinato-events"]),
+    ],
+)
+def test_a_part_can_be_deployed_by_itself(project: Path, az: Az, only: Part, run: list[str]):
+    write(project, {EVENTS: LATER, EXTRA: LATER})
+    az.answer(ACCOUNT, CREATED, SHOWN, LISTED)
+    asked = deployment(project, only=only, functions=["gone"] if only is not Part.CODE else [])
+    planned = plan(asked)
+    deployed = deploy(asked, az.cli(), nothing, no_pause)
+    assert (deployed.outputs.name, deployed.missing) == ("corner-abc", [])
+    for commands in (planned[1:], az.commands):
+        assert len(commands) == len(run)
+        assert all(part in command for part, command in zip(run, commands, strict=True))
+
+
+def test_a_template_that_is_none_is_named(project: Path, az: Az):
+    write(project, {EXTRA: "[]"})
+    with pytest.raises(PackagingError, match=f"{EXTRA} is no template"):
+        plan(deployment(project))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("AzureWebJobsStorage__accountName", "is set by the template"),
+        ("azurewebjobsstorage", "is set by the template"),
+        ("FUNCTIONS_WORKER_RUNTIME", "Flex Consumption takes no setting"),
+    ],
+)
+def test_settings_that_the_plan_or_the_template_decides_are_refused(
+    project: Path, name: str, said: str
+):
+    with pytest.raises(PackagingError, match=f"--setting: .*{said}|{said} {name}"):
+        check(deployment(project, settings={name: "x"}))
+    write(project, {PARAMETERS: json.dumps({"parameters": {"appSettings": {"value": {name: 1}}}})})
+    with pytest.raises(PackagingError, match=PARAMETERS):
+        check(deployment(project))
 
 
 def test_secrets_go_by_a_file_that_only_its_owner_reads_and_that_is_gone(project: Path, az: Az):
@@ -481,7 +544,35 @@ def test_a_webhooks_secret_that_is_not_there_is_named(webhook: Callable[..., Any
     assert "warning: not set in this environment: SHOP_KEY\n" in shown.stderr
 
 
-def test_infrastructure_that_is_out_of_date_is_told(webhook: Callable[..., Any], project: Path):
-    write(project, {MAIN: "{}"})
-    result = webhook("--dry-run")
-    assert f"warning: {MAIN} not up to date: ostinato synth azure" in result.stderr
+def test_infrastructure_that_is_out_of_date_is_deployed_only_if_that_is_meant(
+    project: Path, az: Az
+):
+    (project / MAIN).write_text((project / MAIN).read_text() + " ")
+    arguments = ["deploy", "azure", "-g", "rg", "--zip", "app.zip", "--yes"]
+    refused = ostinato(project, *arguments, path=az.folder)
+    assert refused.returncode == 2
+    assert f"{MAIN} not up to date: ostinato synth azure, or give --allow-stale" in refused.stderr
+    assert az.calls == []
+    assert ostinato(project, *arguments, "--allow-stale", path=az.folder).returncode == 0
+
+
+def test_a_part_that_there_is_not_is_refused(project: Path, az: Az):
+    arguments = ["deploy", "azure", "-g", "rg", "--dry-run", "--only"]
+    unknown = ostinato(project, *arguments, "all", path=az.folder)
+    assert unknown.returncode == 2
+    assert "--only is one of infra, code, events, not 'all'" in unknown.stderr
+    none = ostinato(project, *arguments, "events", path=az.folder)
+    assert none.returncode == 2
+    assert "no orchestration has a Blob trigger" in none.stderr
+
+
+def test_infrastructure_alone_needs_no_package_and_code_alone_no_secrets(
+    webhook: Callable[..., Any], project: Path, az: Az
+):
+    (project / "app.zip").unlink()
+    infra = ["deploy", "azure", "-g", "rg", "--dry-run", "--only", "infra"]
+    assert "ostinato build" not in ostinato(project, *infra, path=az.folder).stdout
+    code = [*infra[:-1], "code"]
+    result = ostinato(project, *code, path=az.folder)
+    assert result.stdout.startswith("ostinato build azure")
+    assert "SHOP_KEY" not in result.stdout + result.stderr

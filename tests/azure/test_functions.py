@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
+from ostinato_azure.functions import CHATTY
 from ostinato_azure.names import GATE
 from tests.conformance.harness import EPOCH
 
@@ -306,3 +308,16 @@ def test_an_app_without_http_functions_is_listed_without_a_warning(
 ):
     assert triggers(ostinato_azure.function_app(of_every_kind()))
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("name", CHATTY)
+def test_libraries_that_tell_of_every_request_are_quiet_unless_told_otherwise(name: str):
+    logger = logging.getLogger(name)
+    before = logger.level
+    try:
+        for given, then in ((logging.NOTSET, logging.WARNING), (logging.DEBUG, logging.DEBUG)):
+            logger.setLevel(given)
+            ostinato_azure.function_app(of_every_kind())
+            assert logger.level == then
+    finally:
+        logger.setLevel(before)

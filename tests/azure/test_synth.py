@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import re
 import typing
@@ -31,6 +32,7 @@ from ostinato_azure.packaging.infrastructure import (
 from ostinato_azure.packaging.settings import Settings, read_settings
 from ostinato_azure.packaging.synth import EVENTS, MAIN, PARAMETERS, differing, synthesize
 from ostinato_azure.packaging.synth import write as write_files
+from ostinato_azure.packaging.telemetry import ACTION_GROUP
 from tests.azure.arm_evaluator import deployed, identify
 from tests.azure.projects import SHOP, ostinato, write
 
@@ -92,6 +94,7 @@ MODELS: dict[str, Any] = {
 WITHOUT_MODEL = {
     "Microsoft.Authorization/roleAssignments",
     "Microsoft.Insights/components",
+    "Microsoft.Insights/scheduledQueryRules",
     "Microsoft.OperationalInsights/workspaces",
 }
 OF_TEMPLATES = ("type", "apiVersion", "name", "dependsOn", "scope")
@@ -135,8 +138,15 @@ TRIGGERS: list[ost.Trigger] = [
 
 def test_azures_own_models_know_every_key_and_value():
     app = shop(*TRIGGERS)
-    ready = [{"name": "durable", "instanceCount": 1}]
-    for id, resource in resources(app, alwaysReady=ready, instanceMemoryMB=512).items():
+    given = {
+        "alwaysReady": [{"name": "durable", "instanceCount": 1}],
+        "instanceMemoryMB": 512,
+        "siteUpdateStrategy": "RollingUpdate",
+        "storagePublicAccess": "Disabled",
+        "subnetId": "/networks/n/subnets/apps",
+        "tags": {"team": "data"},
+    }
+    for id, resource in resources(app, **given).items():
         if resource["type"] in WITHOUT_MODEL:
             continue
         model = MODELS[resource["type"]]
@@ -162,7 +172,7 @@ def test_what_a_resource_depends_on_is_in_the_template():
 
 def test_what_a_resource_refers_to_comes_before_it():
     template = main_template(shop(*TRIGGERS))
-    found = resources(shop(*TRIGGERS))
+    found = resources(shop(*TRIGGERS), **{ACTION_GROUP: "/groups/on-call"})  # so all are there
     references = 0
     for raw, id in zip(template["resources"], found, strict=True):
         for other, resource in found.items():
@@ -281,13 +291,66 @@ def test_large_payloads_are_kept_unless_their_days_are_given():
 
 def test_redundancy_and_the_days_of_logs_can_be_chosen():
     for given, sku, days in (
-        ({}, "Standard_LRS", 30),
-        ({"storageRedundancy": "Standard_ZRS", "logRetentionDays": 90}, "Standard_ZRS", 90),
+        ({}, "Standard_LRS", 90),
+        ({"storageRedundancy": "Standard_ZRS", "logRetentionDays": 365}, "Standard_ZRS", 365),
     ):
         found = resources(shop(), **given)
         assert only(found, "Microsoft.Storage/storageAccounts")["sku"] == {"name": sku}
         workspace = only(found, "Microsoft.OperationalInsights/workspaces")["properties"]
         assert workspace["retentionInDays"] == days
+
+
+WORKSPACE = "Microsoft.OperationalInsights/workspaces"
+COMPONENT = "Microsoft.Insights/components"
+RULE = "Microsoft.Insights/scheduledQueryRules"
+
+
+def test_logs_go_to_a_workspace_that_is_there_already_if_one_is_named():
+    own = resources(shop())
+    assert only(own, COMPONENT)["properties"]["WorkspaceResourceId"] in own
+    found = resources(shop(), workspaceId="/central")
+    assert not any(r["type"] == WORKSPACE for r in found.values())
+    assert only(found, COMPONENT)["properties"]["WorkspaceResourceId"] == "/central"
+
+
+def test_an_action_group_is_told_of_failed_instances_and_of_poisoned_messages():
+    assert not any(r["type"] == RULE for r in resources(shop()).values())
+    found = resources(shop(), actionGroupId="/groups/on-call")
+    rules = {r["name"]: r["properties"] for r in found.values() if r["type"] == RULE}
+    assert sorted(name.split("-", 3)[-1] for name in rules) == [
+        "failed-instances",
+        "poisoned-messages",
+    ]
+    for rule in rules.values():
+        assert rule["scopes"] == [i for i, r in found.items() if r["type"] == COMPONENT]
+        assert rule["actions"] == {"actionGroups": ["/groups/on-call"]}
+
+
+def test_every_resource_that_can_have_tags_has_those_given():
+    found = resources(shop(*TRIGGERS), actionGroupId="/groups/on-call", tags={"team": "data"})
+    tagged = {r["type"] for r in found.values() if r.get("tags") == {"team": "data"}}
+    assert tagged == {r["type"] for r in found.values() if "location" in r}
+    assert len(tagged) == 6
+
+
+def test_the_app_calls_from_a_subnet_only_if_one_is_given():
+    for given, subnet in (({}, None), ({"subnetId": "/subnets/apps"}, "/subnets/apps")):
+        site = only(resources(shop(), **given), "Microsoft.Web/sites")["properties"]
+        assert site["virtualNetworkSubnetId"] == subnet
+
+
+def test_an_instance_takes_several_requests_at_a_time():
+    site = only(resources(shop()), "Microsoft.Web/sites")["properties"]
+    scale = site["functionAppConfig"]["scaleAndConcurrency"]
+    assert scale["triggers"] == {"http": {"perInstanceConcurrency": 16}}
+
+
+def test_what_writes_to_the_site_does_so_one_after_another():
+    found = resources(shop())
+    writers = [i for i, r in found.items() if r["type"].startswith("Microsoft.Web/sites/")]
+    assert len(writers) == 3
+    for before, after in itertools.pairwise(writers):
+        assert before in closure(found, after)
 
 
 @pytest.mark.parametrize("name", ["x", "pipelines", "A very, very long name of an app", "42", "ÄÖ"])

@@ -57,6 +57,10 @@ def parameter(name: str) -> str:
     return f"parameters('{name}')"
 
 
+TAGS = f"[{parameter('tags')}]"
+"""Of every resource that can have some."""
+
+
 def variable(name: str) -> str:
     """Return an expression, without brackets, for a variable's value."""
     return f"variables('{name}')"

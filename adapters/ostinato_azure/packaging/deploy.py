@@ -1,4 +1,4 @@
-"""Deploying: the infrastructure, then the code, then what needs the running code.
+"""Deploying: the infrastructure, what its owner adds, the code, and what needs the running code.
 
 Flex Consumption takes a finished package by ``az functionapp deployment source config-zip``,
 which uploads it with the user's own sign-in; no publishing password is asked for.
@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,41 @@ import msgspec
 from ostinato_azure.packaging.arm import parameters_file, text
 from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.infrastructure import check_name
-from ostinato_azure.packaging.parameters import SETTINGS, app_settings
+from ostinato_azure.packaging.parameters import (
+    SETTINGS,
+    app_settings,
+    check_settings,
+    stated_settings,
+)
 from ostinato_azure.packaging.synth import EVENTS, MAIN, PARAMETERS
 from ostinato_azure.packaging.tools import AzureCli, ToolFailedError, answered, shown
 
-ATTEMPTS = 5
-"""How often the code and the events are tried: roles and webhooks take minutes to be known."""
+ATTEMPTS = 20
+"""How often the code and the events are tried: it takes up to ten minutes until a role is known."""
 
 PAUSE = 30.0
 """Seconds between two attempts."""
 
 UNKNOWN = "<from the deployment's outputs>"
 """In commands that are only shown: what the first deployment tells."""
+
+EXTRA = "infra/azure/extra.json"
+"""A template of the project's own, which is deployed after the infrastructure."""
+
+EXTRA_PARAMETERS = "infra/azure/extra.parameters.json"
+"""Values for parameters of that template; those named like an output of ours have its value."""
+
+_MAIN_NAME = "ostinato-main"
+
+
+class Part(StrEnum):
+    """What can be deployed by itself."""
+
+    INFRA = "infra"
+    """The infrastructure and the project's own template. Roles are given by it."""
+    CODE = "code"
+    EVENTS = "events"
+    """By which blobs reach the code, which must run."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +73,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """The template's parameters; None is the project's own."""
     functions: Sequence[str] = ()
     """The functions that Azure should list in the end."""
+    only: Part | None = None
+    """None is everything."""
 
     def group_command(self) -> list[str]:
         """Return what creates the resource group, or sees that it is there."""
@@ -60,7 +86,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     def main_command(self, settings_file: str | None) -> list[str]:
         """Return what deploys the infrastructure and prints the template's outputs."""
         command = ["deployment", "group", "create", "--resource-group", self.group]
-        command += ["--name", "ostinato-main", "--template-file", str(self.project / MAIN)]
+        command += ["--name", _MAIN_NAME, "--template-file", str(self.project / MAIN)]
         command += ["--parameters", f"@{self.parameters_file()}"]
         command += [f"pythonVersion={self.python}"]
         command += [f"name={self.name}"] if self.name else []
@@ -87,34 +113,66 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         command += ["--resource-group", self.group, "--name", name, "--src", str(self.package)]
         return [*command, "--build-remote", "false", "--output", "none"]
 
-    def events_command(self, name: str, storage_name: str) -> list[str]:
+    def outputs_command(self) -> list[str]:
+        """Return what prints the template's outputs of the last deployment."""
+        command = ["deployment", "group", "show", "--resource-group", self.group]
+        return [*command, "--name", _MAIN_NAME, "--query", "properties.outputs", "--output", "json"]
+
+    def extra_command(self, outputs: Mapping[str, Any]) -> list[str]:
+        """Return what deploys the project's own template."""
+        return self._later("ostinato-extra", EXTRA, outputs, self.project / EXTRA_PARAMETERS)
+
+    def events_command(self, outputs: Mapping[str, Any]) -> list[str]:
         """Return what lets blobs reach the app."""
+        return self._later("ostinato-events", EVENTS, outputs, None)
+
+    def _later(
+        self, name: str, template: str, outputs: Mapping[str, Any], values: Path | None
+    ) -> list[str]:
+        """What deploys a template whose parameters get the outputs of the same names."""
         command = ["deployment", "group", "create", "--resource-group", self.group]
-        command += ["--name", "ostinato-events", "--template-file", str(self.project / EVENTS)]
-        command += ["--parameters", f"name={name}", f"storageName={storage_name}"]
-        return [*command, "--output", "none"]
+        command += ["--name", name, "--template-file", str(self.project / template)]
+        taken = _read(self.project / template).parameters
+        given = [f"@{values}"] if values is not None and values.is_file() else []
+        given += [f"{name}={_argument(outputs[name])}" for name in taken if name in outputs]
+        return [*command, *(["--parameters", *given] if given else []), "--output", "none"]
+
+    def planned_outputs(self) -> dict[str, str]:
+        """Return the outputs of the template, which are not known yet but for the app's name."""
+        outputs = dict.fromkeys(_read(self.project / MAIN).outputs, UNKNOWN)
+        return outputs | ({"name": self.name} if self.name else {})
 
     def list_command(self, name: str) -> list[str]:
         """Return what lists the functions that Azure found in the package."""
         command = ["functionapp", "function", "list", "--resource-group", self.group]
         return [*command, "--name", name, "--query", "[].name", "--output", "json"]
 
-    def has_events(self) -> bool:
-        """Return whether a function of the app waits for blobs."""
-        return (self.project / EVENTS).is_file()
+    def has(self, part: Part) -> bool:
+        """Return whether a part is wanted, and there."""
+        if self.only not in (None, part):
+            return False
+        return part is not Part.EVENTS or (self.project / EVENTS).is_file()
+
+    def has_extra(self) -> bool:
+        """Return whether the project has a template of its own."""
+        return (self.project / EXTRA).is_file()
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the template tells of the app."""
 
     name: str
-    storage_name: str
     host_name: str
     management_url: str
 
 
+class _Template(msgspec.Struct, frozen=True):
+    parameters: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
+
+
 class _Output(msgspec.Struct, frozen=True):
-    value: str
+    value: Any
 
 
 class _Account(msgspec.Struct, frozen=True):
@@ -130,10 +188,10 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(deployment: Deployment) -> None:
-    """See that the templates are there, and the name is one that Azure takes.
+    """See that the templates are there, and name and settings are such as Azure takes.
 
     Raises:
-        PackagingError: They are not, or it is none.
+        PackagingError: They are not.
     """
     if deployment.name is not None:
         check_name(deployment.name)
@@ -143,22 +201,33 @@ def check(deployment: Deployment) -> None:
     for name in (MAIN, PARAMETERS) if given is None else (MAIN,):
         if not (deployment.project / name).is_file():
             raise PackagingError(f"there is no {name}: write it with ostinato synth azure")
+    if deployment.only is Part.EVENTS and not deployment.has(Part.EVENTS):
+        raise PackagingError(f"there is no {EVENTS}: no orchestration has a Blob trigger")
+    check_settings(deployment.settings, "--setting")
+    check_settings(stated_settings(deployment.parameters_file()), str(deployment.parameters_file()))
 
 
 def plan(deployment: Deployment) -> list[str]:
-    """Return the commands that `deploy` runs, as one would type them."""
-    name = deployment.name or UNKNOWN
+    """Return the commands that `deploy` runs, as one would type them.
+
+    Raises:
+        PackagingError: A template or a file of parameters cannot be read.
+    """
+    outputs = deployment.planned_outputs()
     settings = deployment.all_settings()
     settings_file = f"<a file with {', '.join(settings)}>" if settings else None
-    commands = [
-        ["account", "show", "--output", "json"],
-        deployment.group_command(),
-        deployment.main_command(settings_file),
-        deployment.code_command(name),
-    ]
-    if deployment.has_events():
-        commands.append(deployment.events_command(name, UNKNOWN))
-    commands.append(deployment.list_command(name))
+    commands = [["account", "show", "--output", "json"]]
+    if deployment.has(Part.INFRA):
+        commands += [deployment.group_command(), deployment.main_command(settings_file)]
+        commands += [deployment.extra_command(outputs)] if deployment.has_extra() else []
+    else:
+        commands.append(deployment.outputs_command())
+    if deployment.has(Part.CODE):
+        commands.append(deployment.code_command(outputs["name"]))
+    if deployment.has(Part.EVENTS):
+        commands.append(deployment.events_command(outputs))
+    if deployment.has(Part.CODE):
+        commands.append(deployment.list_command(outputs["name"]))
     return [shown(command) for command in commands]
 
 
@@ -198,11 +267,10 @@ def deploy(
         say(f"{what}\n  {shown(command)}")
         return az.run(command)
 
-    def patiently(what: str, command: list[str]) -> None:
+    def patiently(what: str, command: list[str]) -> str:
         for left in reversed(range(ATTEMPTS)):
             try:
-                once(what, command)
-                return
+                return once(what, command)
             except ToolFailedError as error:
                 if not left:
                     raise
@@ -212,21 +280,30 @@ def deploy(
                     f"trying again in {PAUSE:.0f} s"
                 )
                 pause(PAUSE)
+        raise AssertionError("the last attempt returns or raises")
 
-    once("resource group", deployment.group_command())
-    with _settings_file(deployment.all_settings()) as settings_file:
-        command = deployment.main_command(settings_file)
-        outputs = _outputs(command, once("infrastructure (some minutes)", command))
-    patiently("code", deployment.code_command(outputs.name))
-    if deployment.has_events():
-        patiently("events of blobs", deployment.events_command(outputs.name, outputs.storage_name))
+    if deployment.has(Part.INFRA):
+        once("resource group", deployment.group_command())
+        with _settings_file(deployment.all_settings()) as settings_file:
+            command = deployment.main_command(settings_file)
+            values = _values(command, once("infrastructure (some minutes)", command))
+        if deployment.has_extra():
+            once("the project's own template", deployment.extra_command(values))
+    else:
+        command = deployment.outputs_command()
+        values = _values(command, once("what was deployed before", command))
+    outputs = _outputs(command, values)
+    if deployment.has(Part.CODE):
+        patiently("code", deployment.code_command(outputs.name))
+    if deployment.has(Part.EVENTS):
+        patiently("events of blobs", deployment.events_command(values))
 
     def not_listed() -> list[str]:
         command = deployment.list_command(outputs.name)
-        listed = answered(command, once("functions that Azure found", command), list[str])
+        listed = answered(command, patiently("functions that Azure found", command), list[str])
         return _missing(deployment.functions, listed)
 
-    missing = not_listed()
+    missing = not_listed() if deployment.has(Part.CODE) else []
     for _ in range(ATTEMPTS - 1):
         if not missing:
             break
@@ -255,7 +332,23 @@ def _settings_file(settings: Mapping[str, Any]) -> Generator[str | None, None, N
         yield str(path)
 
 
-def _outputs(command: Sequence[str], told: str) -> Outputs:
+def _values(command: Sequence[str], told: str) -> dict[str, Any]:
+    """The outputs by name."""
     found = answered(command, told, dict[str, _Output])
-    values = msgspec.json.encode({name: output.value for name, output in found.items()})
-    return answered(command, values, Outputs)
+    return {name: output.value for name, output in found.items()}
+
+
+def _outputs(command: Sequence[str], values: Mapping[str, Any]) -> Outputs:
+    return answered(command, msgspec.json.encode(values), Outputs)
+
+
+def _read(template: Path) -> _Template:
+    try:
+        return msgspec.json.decode(template.read_bytes(), type=_Template)
+    except (OSError, msgspec.DecodeError) as error:
+        raise PackagingError(f"{template} is no template: {error}") from None
+
+
+def _argument(value: Any) -> str:
+    """A value as ``az`` takes it after a parameter's name."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -14,13 +14,19 @@ import msgspec
 from azure.functions import FunctionRegister
 
 from ostinato_azure.packaging import site, storage
-from ostinato_azure.packaging.arm import Json, parameter, resource_id, template
+from ostinato_azure.packaging.arm import TAGS, Json, parameter, resource_id, template
 
 API = "2025-02-15"
 TOPIC = "Microsoft.EventGrid/systemTopics"
 SUBSCRIPTION = f"{TOPIC}/eventSubscriptions"
 
-TOPIC_NAME = f"format('{{0}}-blobs', {parameter('name')})"
+GIVEN_TOPIC = "systemTopicName"
+"""The parameter with the name of the account's topic where there is one: Azure allows one alone."""
+
+_NO_TOPIC = f"empty({parameter(GIVEN_TOPIC)})"
+TOPIC_NAME = (
+    f"if({_NO_TOPIC}, format('{{0}}-blobs', {parameter('name')}), {parameter(GIVEN_TOPIC)})"
+)
 TOPIC_ID = resource_id(TOPIC, TOPIC_NAME)
 
 
@@ -52,12 +58,24 @@ def events_template(functions: Iterable[BlobFunction]) -> Json | None:
         return None
     return template(
         parameters={
-            "location": {"type": "string", "defaultValue": "[resourceGroup().location]"},
+            "location": {
+                "type": "string",
+                "defaultValue": "[resourceGroup().location]",
+                "metadata": {"description": "The storage account's region."},
+            },
             "name": {"type": "string", "metadata": {"description": "The function app's name."}},
             "storageName": {
                 "type": "string",
                 "metadata": {"description": "The name of its storage account."},
             },
+            GIVEN_TOPIC: {
+                "type": "string",
+                "defaultValue": "",
+                "metadata": {
+                    "description": "The account's system topic, if it has one; else one is made."
+                },
+            },
+            "tags": {"type": "object", "defaultValue": {}},
         },
         variables={},
         resources=[_topic(), *subscriptions],
@@ -71,6 +89,8 @@ def _topic() -> Json:
         "apiVersion": API,
         "name": f"[{TOPIC_NAME}]",
         "location": f"[{parameter('location')}]",
+        "tags": TAGS,
+        "condition": f"[{_NO_TOPIC}]",
         "properties": {
             "source": f"[{resource_id(storage.ACCOUNT, parameter('storageName'))}]",
             "topicType": "Microsoft.Storage.StorageAccounts",

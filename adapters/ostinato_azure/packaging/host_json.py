@@ -100,6 +100,9 @@ def _durable_task(app: ost.App) -> Json:
             # Most messages of one turn, each of which brings the whole history. It is the default
             # of most plans; where it is not, a wide fan-out takes eight times as many turns.
             "controlQueueBufferThreshold": 256,
+            # How long an instance may sleep before it is looked for: Microsoft's advice for Flex
+            # Consumption is no more than this.
+            "maxQueuePollingInterval": "00:00:10",
         },
         "tracing": {
             "distributedTracingEnabled": True,

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import ostinato as ost
 from ostinato.triggers import Blob, Http, Queue, Trigger
-from ostinato_azure.packaging import site, storage, telemetry
-from ostinato_azure.packaging.arm import Json, parameter, parameters_file, template
+from ostinato_azure.packaging import events, site, storage, telemetry
+from ostinato_azure.packaging.arm import TAGS, Json, parameter, parameters_file, template
 from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.roles import role_resources
 from ostinato_azure.packaging.site import site_resources
@@ -28,8 +28,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,42}[A-Za-z0-9]")
 RECORD_DAYS = 90
 """Longer than a queue keeps a message, and than senders of requests try again."""
 
-LOG_DAYS = 30
-"""The least that there is, and included in the price of taking them in."""
+LOG_DAYS = 90
+"""What Application Insights keeps in any case, included in the price of taking it in."""
+
+HTTP_CONCURRENCY = 16
+"""Requests at a time: as many as functions that start instances, and mostly wait, can have. Flex
+Consumption's own for Python is 1, by which ten webhooks at once ask for ten instances."""
 
 MANAGEMENT = "/runtime/webhooks/durabletask"
 
@@ -56,6 +60,12 @@ def main_template(app: ost.App) -> Json:
             "storageName": _output(storage.ACCOUNT_NAME),
             "hostName": _output(site.HOST_NAME),
             "managementUrl": _output(f"concat('https://', {site.HOST_NAME}, '{MANAGEMENT}')"),
+            "location": _output(parameter("location")),
+            "siteId": _output(site.SITE_ID),
+            "storageId": _output(storage.ACCOUNT_ID),
+            "principalId": _output(site.PRINCIPAL),
+            events.GIVEN_TOPIC: _output(parameter(events.GIVEN_TOPIC)),
+            "tags": {"type": "object", "value": TAGS},
         },
     )
 
@@ -69,10 +79,12 @@ def main_parameters(app: ost.App) -> Json:
             "instanceMemoryMB": 2048,
             "maximumInstanceCount": 100,
             "alwaysReady": [],
+            site.HTTP_CONCURRENCY: HTTP_CONCURRENCY,
             storage.REDUNDANCY: storage.REDUNDANCIES[0],
             telemetry.LOG_DAYS: LOG_DAYS,
             storage.RECORD_DAYS: RECORD_DAYS,
             storage.CLAIM_DAYS: 0,
+            telemetry.ACTION_GROUP: "",
         }
     )
 
@@ -177,7 +189,54 @@ def _parameters(app: ost.App) -> Json:
             "metadata": {
                 "description": (
                     "Instances that never go away, by group: "
-                    '[{"name": "durable", "instanceCount": 1}]; other groups are http and blob.'
+                    '[{"name": "durable", "instanceCount": 1}]; other groups are http and blob, '
+                    "and function:<name> for each other function."
+                )
+            },
+        },
+        site.HTTP_CONCURRENCY: {
+            "type": "int",
+            "defaultValue": HTTP_CONCURRENCY,
+            "minValue": 1,
+            "maxValue": 1000,
+            "metadata": {"description": "How many requests an instance takes at a time."},
+        },
+        site.UPDATES: {
+            "type": "string",
+            "defaultValue": "Recreate",
+            "allowedValues": ["Recreate", "RollingUpdate"],
+            "metadata": {
+                "description": (
+                    "What a deployment does to instances that run: ends them, and what they did "
+                    "runs again, or (a preview) lets them end."
+                )
+            },
+        },
+        site.ZONES: {
+            "type": "bool",
+            "defaultValue": False,
+            "metadata": {
+                "description": "Spread over zones; chosen once, with storageRedundancy a ZRS."
+            },
+        },
+        site.SUBNET: {
+            "type": "string",
+            "defaultValue": "",
+            "metadata": {
+                "description": (
+                    "Id of the subnet, delegated to Microsoft.App/environments, from which the "
+                    "app calls others; empty is none."
+                )
+            },
+        },
+        storage.PUBLIC_ACCESS: {
+            "type": "string",
+            "defaultValue": "Enabled",
+            "allowedValues": ["Enabled", "Disabled"],
+            "metadata": {
+                "description": (
+                    "Disabled: the storage account answers private endpoints only, which have to "
+                    "be there for blob, queue and table."
                 )
             },
         },
@@ -185,14 +244,50 @@ def _parameters(app: ost.App) -> Json:
             "type": "string",
             "defaultValue": storage.REDUNDANCIES[0],
             "allowedValues": list(storage.REDUNDANCIES),
-            "metadata": {"description": "Copies of what is stored: LRS in one datacenter."},
+            "metadata": {
+                "description": "Copies of what is stored: LRS in one datacenter; chosen once."
+            },
         },
         telemetry.LOG_DAYS: {
             "type": "int",
             "defaultValue": LOG_DAYS,
             "minValue": 30,
             "maxValue": 730,
-            "metadata": {"description": "Days for which logs are kept."},
+            "metadata": {
+                "description": (
+                    "Days for which logs are kept; what Application Insights writes, 90 at least."
+                )
+            },
+        },
+        telemetry.OWN_WORKSPACE: {
+            "type": "string",
+            "defaultValue": "",
+            "metadata": {"description": "Id of a workspace for logs; empty makes one."},
+        },
+        telemetry.ACTION_GROUP: {
+            "type": "string",
+            "defaultValue": "",
+            "metadata": {
+                "description": (
+                    "Id of the action group that is told of failed instances and of messages "
+                    "that were given up; empty makes no alerts."
+                )
+            },
+        },
+        events.GIVEN_TOPIC: {
+            "type": "string",
+            "defaultValue": "",
+            "metadata": {
+                "description": (
+                    "Name of the storage account's Event Grid system topic where something else "
+                    "made one, as Defender for Storage does; empty makes one for Blob triggers."
+                )
+            },
+        },
+        "tags": {
+            "type": "object",
+            "defaultValue": {},
+            "metadata": {"description": "Of every resource."},
         },
         storage.RECORD_DAYS: {
             "type": "int",

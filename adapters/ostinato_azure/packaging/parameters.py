@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -11,6 +13,25 @@ from ostinato_azure.packaging.errors import PackagingError
 
 SETTINGS = "appSettings"
 PYTHON = "pythonVersion"
+
+
+_HOSTS = re.compile(r"AzureWebJobsStorage.*", re.IGNORECASE)
+_ELSEWHERE = {
+    name.lower()
+    for name in (
+        "ENABLE_ORYX_BUILD",
+        "FUNCTIONS_EXTENSION_VERSION",
+        "FUNCTIONS_WORKER_RUNTIME",
+        "FUNCTIONS_WORKER_RUNTIME_VERSION",
+        "SCM_DO_BUILD_DURING_DEPLOYMENT",
+        "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING",
+        "WEBSITE_CONTENTSHARE",
+        "WEBSITE_RUN_FROM_PACKAGE",
+        "WEBSITE_VNET_ROUTE_ALL",
+    )
+}
+"""Refused by Flex Consumption, which has properties of the site in their place:
+https://learn.microsoft.com/azure/azure-functions/functions-app-settings#flex-consumption-plan-deprecations"""
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -48,6 +69,29 @@ def app_settings(file: Path) -> dict[str, Any]:
             f"{SETTINGS} in {file} are not written there as an object: no others can be added, "
             "such as webhooks' secrets and those of --setting"
         ) from None
+
+
+def stated_settings(file: Path) -> dict[str, Any]:
+    """Return the app's settings as far as the file states them.
+
+    Raises:
+        PackagingError: It is no file of parameters.
+    """
+    stated = _read(file).get(SETTINGS, _Entry()).value
+    return cast(dict[str, Any], stated) if isinstance(stated, dict) else {}
+
+
+def check_settings(names: Iterable[str], where: str) -> None:
+    """See that settings are not such as the template or the plan decides.
+
+    Raises:
+        PackagingError: One is.
+    """
+    for name in names:
+        if _HOSTS.fullmatch(name):
+            raise PackagingError(f"{where}: {name} is set by the template, to its own account")
+        if name.lower() in _ELSEWHERE:
+            raise PackagingError(f"{where}: Flex Consumption takes no setting {name}")
 
 
 def _read(file: Path) -> dict[str, _Entry]:

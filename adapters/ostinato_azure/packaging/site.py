@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ostinato_azure.claims import CONTAINER_VARIABLE, THRESHOLD_VARIABLE
 from ostinato_azure.packaging import storage, telemetry
-from ostinato_azure.packaging.arm import Json, parameter, resource_id
+from ostinato_azure.packaging.arm import TAGS, Json, parameter, resource_id
 
 API = "2024-11-01"
 PLAN = "Microsoft.Web/serverfarms"
@@ -16,16 +16,31 @@ CLAIMED_FROM = 256 * 1024
 """Bytes beyond which payloads are claimed: each turn brings all that the history holds, and who
 looks at instances from outside sees what is smaller without access to storage."""
 
+ZONES = "zoneRedundant"
+"""The parameter that says whether instances are spread over zones."""
+
+HTTP_CONCURRENCY = "httpConcurrency"
+"""The parameter that says how many requests an instance takes at a time."""
+
+UPDATES = "siteUpdateStrategy"
+"""The parameter that says what a deployment does to instances that run."""
+
+SUBNET = "subnetId"
+"""The parameter with the subnet from which the app calls others."""
+
 NAME = parameter("name")
 PLAN_ID = resource_id(PLAN, NAME)
 SITE_ID = resource_id(SITE, NAME)
+SETTINGS_ID = resource_id(SETTINGS, NAME, "'appsettings'")
 PRINCIPAL = f"reference({SITE_ID}, '{API}', 'full').identity.principalId"
 HOST_NAME = f"reference({SITE_ID}, '{API}').defaultHostName"
 
 
 def site_resources() -> list[Json]:
     """Return the plan, the app, its settings, and the refusal of passwords for publishing."""
-    return [_plan(), _site(), _settings(), _no_password("ftp"), _no_password("scm")]
+    ftp = _no_password("ftp", after=SETTINGS_ID)
+    scm = _no_password("scm", after=resource_id(PUBLISHING, NAME, "'ftp'"))
+    return [_plan(), _site(), _settings(), ftp, scm]
 
 
 def _plan() -> Json:
@@ -34,9 +49,10 @@ def _plan() -> Json:
         "apiVersion": API,
         "name": f"[{NAME}]",
         "location": f"[{parameter('location')}]",
+        "tags": TAGS,
         "kind": "functionapp",
         "sku": {"name": "FC1", "tier": "FlexConsumption"},
-        "properties": {"reserved": True},
+        "properties": {"reserved": True, "zoneRedundant": f"[{parameter(ZONES)}]"},
     }
 
 
@@ -48,6 +64,7 @@ def _site() -> Json:
         "apiVersion": API,
         "name": f"[{NAME}]",
         "location": f"[{parameter('location')}]",
+        "tags": TAGS,
         "kind": "functionapp,linux",
         "identity": {"type": "SystemAssigned"},
         "properties": {
@@ -66,8 +83,15 @@ def _site() -> Json:
                     "instanceMemoryMB": f"[{parameter('instanceMemoryMB')}]",
                     "maximumInstanceCount": f"[{parameter('maximumInstanceCount')}]",
                     "alwaysReady": f"[{parameter('alwaysReady')}]",
+                    "triggers": {
+                        "http": {"perInstanceConcurrency": f"[{parameter(HTTP_CONCURRENCY)}]"}
+                    },
                 },
+                "siteUpdateStrategy": {"type": f"[{parameter(UPDATES)}]"},
             },
+            "virtualNetworkSubnetId": (
+                f"[if(empty({parameter(SUBNET)}), null(), {parameter(SUBNET)})]"
+            ),
             "siteConfig": {"minTlsVersion": "1.2"},
         },
         "dependsOn": [f"[{PLAN_ID}]", f"[{storage.container_id(package)}]"],
@@ -97,11 +121,12 @@ def _settings() -> Json:
     }
 
 
-def _no_password(way: str) -> Json:
+def _no_password(way: str, *, after: str) -> Json:
+    """Each writes to the site: one after another, since two at a time may conflict."""
     return {
         "type": PUBLISHING,
         "apiVersion": API,
         "name": f"[format('{{0}}/{way}', {NAME})]",
         "properties": {"allow": False},
-        "dependsOn": [f"[{SITE_ID}]"],
+        "dependsOn": [f"[{after}]"],
     }

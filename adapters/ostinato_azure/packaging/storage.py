@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ostinato_azure import records
-from ostinato_azure.packaging.arm import Json, parameter, resource_id, variable
+from ostinato_azure.packaging.arm import TAGS, Json, parameter, resource_id, variable
 
 API = "2024-01-01"
 ACCOUNT = "Microsoft.Storage/storageAccounts"
@@ -25,6 +25,9 @@ RECORD_DAYS = "triggerRecordDays"
 
 CLAIM_DAYS = "claimDays"
 """The parameter that says how long large payloads are kept; 0 is for ever."""
+
+PUBLIC_ACCESS = "storagePublicAccess"
+"""The parameter that says whether the account answers outside private networks."""
 
 REDUNDANCY = "storageRedundancy"
 """The parameter that says in how many places the account keeps its data."""
@@ -47,6 +50,7 @@ def account_resources(queues: Iterable[str], containers: Iterable[str]) -> list[
         "name": f"[{ACCOUNT_NAME}]",
         "location": f"[{parameter('location')}]",
         "kind": "StorageV2",
+        "tags": TAGS,
         "sku": {"name": f"[{parameter(REDUNDANCY)}]"},
         "properties": {
             "accessTier": "Hot",
@@ -54,6 +58,7 @@ def account_resources(queues: Iterable[str], containers: Iterable[str]) -> list[
             "allowSharedKeyAccess": False,
             "defaultToOAuthAuthentication": True,
             "minimumTlsVersion": "TLS1_2",
+            "publicNetworkAccess": f"[{parameter(PUBLIC_ACCESS)}]",
             "supportsHttpsTrafficOnly": True,
         },
     }

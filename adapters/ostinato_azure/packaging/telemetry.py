@@ -1,11 +1,12 @@
-"""Application Insights on a Log Analytics workspace; only identities may write to it."""
+"""Application Insights on a Log Analytics workspace, to which identities alone write; alerts."""
 
 from __future__ import annotations
 
-from ostinato_azure.packaging.arm import Json, parameter, resource_id
+from ostinato_azure.packaging.arm import TAGS, Json, parameter, resource_id
 
 COMPONENT = "Microsoft.Insights/components"
 WORKSPACE = "Microsoft.OperationalInsights/workspaces"
+RULE = "Microsoft.Insights/scheduledQueryRules"
 COMPONENT_API = "2020-02-02"
 
 NAME = parameter("name")
@@ -15,18 +16,40 @@ WORKSPACE_ID = resource_id(WORKSPACE, NAME)
 LOG_DAYS = "logRetentionDays"
 """The parameter that says how long logs are kept."""
 
+OWN_WORKSPACE = "workspaceId"
+"""The parameter with the id of a workspace that is there already."""
+
+ACTION_GROUP = "actionGroupId"
+"""The parameter with the id of the action group that alerts go to."""
+
+_FAILED = (
+    'requests | where name startswith "orchestration:" and success == false'
+    " | project timestamp, name, operation_Id"
+)
+"""The extension writes a request for each orchestration (distributed tracing, V2)."""
+
+_POISONED = (
+    'traces | where message has "-poison" and message has "Moving message"'
+    " | project timestamp, message"
+)
+"""What the host writes when it gives a message up."""
+
 
 def telemetry_resources() -> list[Json]:
-    """Return the workspace and the component."""
+    """Return the workspace, the component, and the alerts."""
+    none_given = f"empty({parameter(OWN_WORKSPACE)})"
     return [
         {
             "type": WORKSPACE,
             "apiVersion": "2023-09-01",
             "name": f"[{NAME}]",
             "location": f"[{parameter('location')}]",
+            "tags": TAGS,
+            "condition": f"[{none_given}]",
             "properties": {
                 "sku": {"name": "PerGB2018"},
                 "retentionInDays": f"[{parameter(LOG_DAYS)}]",
+                "features": {"disableLocalAuth": True},
             },
         },
         {
@@ -34,12 +57,52 @@ def telemetry_resources() -> list[Json]:
             "apiVersion": COMPONENT_API,
             "name": f"[{NAME}]",
             "location": f"[{parameter('location')}]",
+            "tags": TAGS,
             "kind": "web",
             "properties": {
                 "Application_Type": "web",
-                "WorkspaceResourceId": f"[{WORKSPACE_ID}]",
+                "WorkspaceResourceId": (
+                    f"[if({none_given}, {WORKSPACE_ID}, {parameter(OWN_WORKSPACE)})]"
+                ),
                 "DisableLocalAuth": True,
             },
             "dependsOn": [f"[{WORKSPACE_ID}]"],
         },
+        _alert("failed-instances", "An orchestration failed or was terminated.", _FAILED),
+        _alert("poisoned-messages", "A message of a queue was given up.", _POISONED),
     ]
+
+
+def _alert(name: str, description: str, query: str) -> Json:
+    """A rule that looks every five minutes for what was logged in the last five."""
+    return {
+        "type": RULE,
+        "apiVersion": "2023-12-01",
+        "name": f"[format('{{0}}-{name}', {NAME})]",
+        "location": f"[{parameter('location')}]",
+        "tags": TAGS,
+        "condition": f"[not(empty({parameter(ACTION_GROUP)}))]",
+        "kind": "LogAlert",
+        "properties": {
+            "displayName": f"[format('{{0}}: {name}', {NAME})]",
+            "description": description,
+            "severity": 2,
+            "enabled": True,
+            "scopes": [f"[{COMPONENT_ID}]"],
+            "evaluationFrequency": "PT5M",
+            "windowSize": "PT5M",
+            "criteria": {
+                "allOf": [
+                    {
+                        "query": query,
+                        "timeAggregation": "Count",
+                        "operator": "GreaterThan",
+                        "threshold": 0,
+                    }
+                ]
+            },
+            "actions": {"actionGroups": [f"[{parameter(ACTION_GROUP)}]"]},
+            "autoMitigate": False,
+        },
+        "dependsOn": [f"[{COMPONENT_ID}]"],
+    }

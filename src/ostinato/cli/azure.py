@@ -133,6 +133,12 @@ def deploy_azure(
         list[str] | None,
         typer.Option(help="A variable of this environment to give to the app; may be repeated."),
     ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="infra, code or events: that part alone.")
+    ] = None,
+    allow_stale: Annotated[
+        bool, typer.Option("--allow-stale", help="Deploy templates that are not up to date, too.")
+    ] = False,
     python: PythonOption = None,
     platform: PlatformOption = PLATFORM,
     app: AppOption = None,
@@ -150,11 +156,14 @@ def deploy_azure(
     """
     with _azure(), tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         from ostinato_azure.packaging.build import packed_python
-        from ostinato_azure.packaging.deploy import Deployment, check, plan
+        from ostinato_azure.packaging.deploy import Deployment, Part, check, plan
         from ostinato_azure.packaging.infrastructure import open_routes
         from ostinato_azure.packaging.synth import differing
         from ostinato_azure.packaging.target import Target
 
+        if only not in (None, *Part):
+            raise UsageError(f"--only is one of {', '.join(Part)}, not {only!r}")
+        part = None if only is None else Part(only)
         chosen = _python(python, parameters)
         Target(python=chosen, platform=platform)
         found = find_app(app, Path.cwd())
@@ -174,13 +183,20 @@ def deploy_azure(
             location=location,
             name=name,
             python=chosen,
-            settings=_settings(found, setting or [], may_lack=dry_run),
+            settings=_settings(found, setting or [], may_lack=dry_run)
+            if part in (None, Part.INFRA)
+            else {},
             parameters=parameters,
             functions=_functions(found),
+            only=part,
         )
         check(deployment)
-        if stale := differing(_synthesize(app), deployment.project):
-            _note(f"warning: {', '.join(stale)} not up to date: ostinato synth azure")
+        stale = differing(_synthesize(app), deployment.project)
+        if stale and not allow_stale:
+            raise UsageError(
+                f"{', '.join(stale)} not up to date: ostinato synth azure, or give --allow-stale"
+            )
+        has_code = deployment.has(Part.CODE)
         for route in open_routes(found):
             _note(f"note: anybody may send {route}: it asks for no key (auth=HttpAuth(...))")
         if dry_run:
@@ -188,7 +204,7 @@ def deploy_azure(
                 _note(f"warning: not set in this environment: {', '.join(unset)}")
             built_by = ["ostinato", "build", "azure", "--output", str(built), "--python", chosen]
             built_by += ["--platform", platform, *(["--app", app] if app else [])]
-            if package is None:
+            if package is None and has_code:
                 typer.echo(shlex.join(built_by))
             for command in plan(deployment):
                 typer.echo(command)
@@ -196,7 +212,11 @@ def deploy_azure(
         _deploy(
             deployment,
             yes=yes,
-            build=None if package else lambda: _build(built, app, chosen, platform),
+            build=(
+                (lambda: _build(built, app, chosen, platform))
+                if package is None and has_code
+                else None
+            ),
         )
 
 

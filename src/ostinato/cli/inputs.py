@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +30,22 @@ def read_input(argument: str | None, option: str = "--input") -> Any:
     if argument.startswith("@"):
         return _decode(_read(argument[1:], option), argument[1:], option)
     return _decode(argument.encode(errors="replace"), option, option)
+
+
+def time_before(now: datetime, age: str, option: str) -> datetime:
+    """Return the time that was an age ago, like ``90d``: minutes, hours, days or weeks.
+
+    Raises:
+        UsageError: It is no age.
+    """
+    found = re.fullmatch(r"(\d{1,6})([mhdw])", age)
+    if found is None:
+        raise UsageError(f"{option} {age}: write a number and m, h, d or w, like 90d")
+    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    try:
+        return now - timedelta(**{units[found[2]]: int(found[1])})
+    except OverflowError:
+        raise UsageError(f"{option} {age}: that is before the year 1") from None
 
 
 def confirmed(question: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ import msgspec
 import typer
 
 from ostinato.cli import display, printing
-from ostinato.cli.inputs import confirmed, read_input
+from ostinato.cli.inputs import confirmed, read_input, time_before
 from ostinato.cli.mending import mendable
 from ostinato.cli.outcome import ExitCode, UsageError
 from ostinato.cli.targets import (
@@ -207,6 +207,9 @@ def purge_command(
     tag: TagOption = None,
     created_from: FromOption = None,
     created_to: ToOption = None,
+    older_than: Annotated[
+        str | None, typer.Option(help="Created so long ago: 12h, 90d, 8w; in place of created-to.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     target: TargetOption = "local",
     store: StoreOption = None,
@@ -217,6 +220,10 @@ def purge_command(
     Exit codes: 0 forgotten, 1 the answer was no, 2 usage.
     """
     with _client(target, store, url) as client:
+        if older_than is not None:
+            if created_to is not None:
+                raise UsageError("--older-than and --created-to do not go together")
+            created_to = time_before(datetime.now(UTC), older_than, "--older-than")
         query = _query(status, prefix, tag, created_from, created_to)
         if instance is None and query == Query():
             raise UsageError("name an instance, or which ones: --status, --prefix, --tag, ...")
