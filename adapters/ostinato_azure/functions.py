@@ -116,7 +116,7 @@ class Functions:
                     answers="http",
                     route=trigger.route,
                     methods=list(trigger.methods),
-                    authLevel="ANONYMOUS",
+                    auth_level="ANONYMOUS",  # HttpAuth, if any, is asked for by the function
                 )
             case Queue():
                 self._add(

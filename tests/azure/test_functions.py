@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -46,6 +47,25 @@ def test_an_orchestration_and_an_activity_of_one_name_are_two_functions():
     _ = same
     found = triggers(ostinato_azure.function_app(app))
     assert (found["same"], found["same_2"]) == ("orchestrationTrigger", "activityTrigger")
+
+
+@pytest.mark.parametrize(
+    "functions", [None, func.FunctionApp(), func.FunctionApp(func.AuthLevel.ADMIN)]
+)
+def test_azure_asks_for_no_function_key_on_the_way_to_a_webhook(
+    functions: func.FunctionApp | None,
+):
+    app = ost.App("webhooks")
+
+    @app.orchestration(triggers=[ost.Http("hooks", auth=ost.HttpAuth(hmac_env="SECRET"))])
+    def hook(ctx: ost.OrchestrationContext):
+        yield ctx.create_timer(ctx.current_utc_datetime)
+
+    _ = hook
+    target = ostinato_azure.function_app(app, functions=functions)
+    (found,) = (f for f in target.get_functions() if f.get_function_name() == "hook_http")
+    trigger = json.loads(found.get_raw_bindings()[0])
+    assert (trigger["route"], trigger["authLevel"]) == ("hooks", "ANONYMOUS")
 
 
 def of_every_kind() -> ost.App:
