@@ -10,13 +10,15 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
 from ostinato.events import Json
+from ostinato.failures import Failure, failure_of
 from ostinato_azure import envelope
 from ostinato_azure.claim_text import (
+    ClaimError,
     Claims,
     claim_value,
     is_claimed,
@@ -25,6 +27,7 @@ from ostinato_azure.claim_text import (
     unclaim_text,
 )
 from ostinato_azure.classic import ANSWER_MARK, OrchestrationFailedError
+from ostinato_azure.classic import fail as fail_classic
 from ostinato_azure.classic import respond as respond_classic
 from ostinato_azure.live import LiveTables
 from ostinato_azure.names import CLIENT
@@ -45,13 +48,18 @@ def respond_claimed(
 ) -> str:
     """Return the answer to an orchestration trigger's text; as `ostinato_azure.wires.respond`.
 
+    A payload that cannot be stored or read fails the instance with a ClaimError; a rewind lets it
+    go on.
+
     Raises:
         OrchestrationFailedError: The orchestration failed, on the classic wire.
-        ClaimError: A payload cannot be stored or read.
     """
-    if not request.lstrip().startswith("{"):
-        return _ProtobufClaims(around, live, claims).respond(request)
-    return _JsonClaims(around, live, claims).respond(request)
+    is_json = request.lstrip().startswith("{")
+    wire = (_JsonClaims if is_json else _ProtobufClaims)(around, live, claims)
+    try:
+        return wire.respond(request)
+    except ClaimError as error:
+        return wire.fail(request, failure_of(error))
 
 
 def fetch_given(given: Any, claims: Claims) -> Any:
@@ -127,6 +135,10 @@ class _JsonClaims:
             told, mark, written = str(error).partition(ANSWER_MARK)
             raise OrchestrationFailedError(told + mark + self._stored(written, request)) from None
         return self._stored(answer, request)
+
+    def fail(self, request: str, failure: Failure) -> NoReturn:
+        """The answer that the instance failed."""
+        fail_classic(request, self._around, failure)
 
     def _fetched(self, request: str) -> str:
         if not may_be_claimed(request):
@@ -216,6 +228,12 @@ class _ProtobufClaims:
                 case _:
                     pass
         return b64encode(told.SerializeToString()).decode()
+
+    def fail(self, request: str, failure: Failure) -> str:
+        """The answer that the instance failed."""
+        from ostinato_azure.durabletask import fail
+
+        return fail(request, self._around, failure)
 
     def _goes_to_ours(self, request: str) -> bool:
         """Whether the output is read by a client or by a parent of ours."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
@@ -37,7 +37,7 @@ from ostinato_azure.failures import (
     failure_text,
     summary,
 )
-from ostinato_azure.live import LiveTables, take_turn, transcript_of
+from ostinato_azure.live import LiveTables, give_up, take_turn, transcript_of
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.table import Surroundings, Table
 from ostinato_azure.turns import is_rewound_mark
@@ -137,6 +137,17 @@ def respond(request: str, around: Surroundings, live: LiveTables | None = None) 
         lambda table: _answer(table, asked),
         size=len(request),
     )
+
+
+def fail(request: str, around: Surroundings, failure: Failure) -> NoReturn:
+    """Answer that the instance failed, for a reason that keeps its orchestrator from being run.
+
+    Raises:
+        OrchestrationFailedError: Always: the function must fail with it.
+    """
+    asked = _read(request)
+    give_up(_History(asked.history), around, failure, lambda table: _answer(table, asked))
+    raise AssertionError("the answer of a failure is raised")
 
 
 def read_history(request: str, around: Surroundings) -> list[Event]:
@@ -255,6 +266,8 @@ def _answer(table: Table, asked: _Request) -> str:
     outcome = table.outcome
     new = table.take_unrecorded()
     count = table.next_host_id + len(new)
+    if isinstance(outcome, ContinuedAsNew):
+        count += len(table.raised) + 1
     if count > MOST_ACTIONS:
         outcome, new = Failed(_too_many(count)), []
     actions = list(_actions(table, new))

@@ -1,7 +1,9 @@
 """The Durable Task wire: base64 of protobuf, as the extension speaks it to apps that ask for it.
 
 Each answer holds new actions only, with their ids, and completion takes effect at once, whatever
-is open. So completion is held back until the last operation with the durable client is done.
+is open. So completion is held back until the last operation with the durable client is done. A
+timer that the classic wire's clock would find too long waits for a gate here as well, since the
+histories of both wires are to go on on either.
 The host compares nothing with its history and says itself that an instance was terminated.
 """
 
@@ -27,7 +29,7 @@ from ostinato.ids import derived_id
 from ostinato_azure import envelope
 from ostinato_azure.entries import Entry, Kind
 from ostinato_azure.failures import PROPERTY, ending, failure_from_details
-from ostinato_azure.live import LiveTables, take_turn, transcript_of
+from ostinato_azure.live import LiveTables, give_up, take_turn, transcript_of
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.rewound import rewound
 from ostinato_azure.table import Surroundings, Table
@@ -65,6 +67,13 @@ def respond(
             lambda table: _answer(table, asked),
             size=len(request) if fetch is None else asked.ByteSize(),
         )
+    return b64encode(answer.SerializeToString()).decode()
+
+
+def fail(request: str, around: Surroundings, failure: Failure) -> str:
+    """Answer that the instance failed, for a reason that keeps its orchestrator from being run."""
+    asked = _asked(request)
+    answer = give_up(_History(asked), around, failure, lambda table: _answer(table, asked))
     return b64encode(answer.SerializeToString()).decode()
 
 
@@ -242,7 +251,14 @@ def _actions(table: Table) -> Iterator[pb.OrchestratorAction]:
     for entry in table.known:
         if not entry.recorded:  # a rewind took its event away
             yield _action(entry, entry.host_id, table)
+    if table.gate_is_pending:
+        return
     for host_id, entry in enumerate(table.take_unrecorded(), table.next_host_id):
+        if entry.kind is Kind.TIMER:
+            assert entry.due is not None
+            if table.outruns_clock(table.fires_at(entry.due)):
+                yield _action(Entry(Kind.GATE, name=GATE), host_id, table)
+                return
         yield _action(entry, host_id, table)
 
 

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from ostinato import events as ev
 from ostinato.events import Event
+from ostinato.failures import Failure
 from ostinato_azure.table import Surroundings, Table
 
 Answer = TypeVar("Answer")
@@ -25,7 +26,10 @@ MOST_BYTES = 64 * 1024 * 1024
 
 _BYTES = 8 * 1024
 _BYTES_PER_ID = 1024
-"""What a table takes at least, and for each task id."""
+_BYTES_PER_CHARACTER = 12
+"""What a table takes at least, for each task id, and for each character of the request: payloads of
+many small objects and numbers take so much once they are decoded, and the orchestrator may hold
+them all."""
 
 
 class HostHistory(Protocol):
@@ -88,12 +92,15 @@ class LiveTables:
             return self._take(instance_id)
 
     def keep(self, instance_id: str, kept: Kept) -> None:
-        """Keep what an instance's turn left; what was used longest ago gives way."""
+        """Keep what an instance's turn left, unless it would take all; then others stay."""
         with self._lock:
             before = self._take(instance_id)
             dropped = [] if before is None else [before]
-            self._kept[instance_id] = kept
-            self._bytes += kept.bytes
+            if kept.bytes > self._most_bytes:
+                dropped.append(kept)
+            else:
+                self._kept[instance_id] = kept
+                self._bytes += kept.bytes
             while self._bytes > self._most_bytes:
                 _, oldest = self._kept.popitem(last=False)
                 self._bytes -= oldest.bytes
@@ -125,7 +132,7 @@ def take_turn(
         around: The function app.
         live: Where tables are kept between turns, if anywhere.
         answer: Writes the answer.
-        size: Bytes of the request, whose payloads the orchestrator may hold.
+        size: Characters of the request, whose payloads the orchestrator may hold.
     """
     kept = None if live is None else _continued(live.take(instance_id), history, size)
     if kept is None:
@@ -140,6 +147,19 @@ def take_turn(
     else:
         live.keep(instance_id, kept)
     return answered
+
+
+def give_up(
+    history: HostHistory,
+    around: Surroundings,
+    failure: Failure,
+    answer: Callable[[Table], Answer],
+) -> Answer:
+    """Return what is answered where an execution cannot be run, for a reason outside of it."""
+    table = Table(around)
+    events = (history.event(n) for n in range(len(history)))
+    table.give_up([event for event in events if event is not None], failure)
+    return answer(table)
 
 
 def transcript_of(history: HostHistory, around: Surroundings) -> list[Event]:
@@ -182,5 +202,5 @@ def _kept(table: Table, history: HostHistory, started: int, turn: int, size: int
         length=len(history),
         started=started,
         known_by={n: history.mark(n) for n in (started, *range(turn, len(history)))},
-        bytes=_BYTES + _BYTES_PER_ID * table.weight + size,
+        bytes=_BYTES + _BYTES_PER_ID * table.weight + _BYTES_PER_CHARACTER * size,
     )

@@ -20,7 +20,6 @@ def orchestrate(request: str, around: Surroundings, live: LiveTables) -> str:
 
     Raises:
         OrchestrationFailedError: The orchestration failed, on the classic wire.
-        ClaimError: A payload cannot be stored or read.
     """
     claims = app_claims()
     if claims is None:

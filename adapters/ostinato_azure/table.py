@@ -115,7 +115,9 @@ class Table:
         self._groups = Groups()
         self._chains = Chains()
         self._failures = Failures()
+        self._given_up: Failure | None = None
         self._live = False
+        self._suspended = False
         self._now = datetime.min
         self._gate: Entry | None = None
         self._waiting_start: ev.ExecutionStarted | None = None
@@ -135,7 +137,7 @@ class Table:
     @property
     def outcome(self) -> Outcome | None:
         """How the execution ended, or None."""
-        return self._core.outcome
+        return self._core.outcome if self._given_up is None else Failed(self._given_up)
 
     @property
     def rewinds(self) -> bool:
@@ -227,6 +229,32 @@ class Table:
         self._recorded_markers.update(recorded_markers(history))
         self._play(turns)
 
+    def give_up(self, history: Sequence[Event], failure: Failure) -> None:
+        """Fail for a reason that keeps the orchestrator from being run; a rewind lets it go on.
+
+        What the history records is taken for what it says, so that a wire can repeat it.
+        """
+        for event in history:
+            match event:
+                case (
+                    ev.TaskScheduled()
+                    | ev.TimerCreated()
+                    | ev.SubOrchestrationInstanceCreated()
+                    | ev.EventSent()
+                ):
+                    entry = self._device(event) or _stands_for(event)
+                    entry.recorded = True
+                    self._number(entry, event.task_id)
+                case ev.TaskFailed() | ev.SubOrchestrationInstanceFailed():
+                    self._failures.note_other()  # whether it was handled is not known
+                    self._ended(event.task_id)
+                case ev.TaskCompleted() | ev.TimerFired() | ev.SubOrchestrationInstanceCompleted():
+                    self._ended(event.task_id)
+                case _:
+                    pass
+        self._failures.decide((), self._next_host_id, asks_more=False)
+        self._given_up = failure
+
     def go_on(self, events: Sequence[Event]) -> bool:
         """Take up what the history has more than when it was last taken up.
 
@@ -252,8 +280,11 @@ class Table:
         recorded = max((n for n, turn in enumerate(turns) if turn.scheduled), default=-1)
         for position, turn in enumerate(turns):
             last = position == len(turns) - 1
-            # What was asked for behind a gate that is closed is in no history: it is decided anew.
-            self._live = last or (self._gate is not None and position > recorded)
+            # What was asked for behind a gate that is closed, or while the extension held it back
+            # from a suspended instance, is in no history: it is decided anew.
+            self._suspended = turn.leaves_suspended(self._suspended)
+            held = self._gate is not None or self._suspended
+            self._live = last or (held and position > recorded)
             self._now = turn.at
             self._feed([ev.OrchestratorStarted(at=turn.at)])
             for message in turn.messages:
@@ -414,7 +445,9 @@ class Table:
             return
         if entry.is_check and self.outcome is None:
             assert isinstance(entry.action, CreateSubOrchestration)
-            if isinstance(event, ev.TaskCompleted) and event.result == '"taken"':
+            if isinstance(event, ev.TaskFailed):
+                self._fail_child(entry.action, event.failure)
+            elif event.result == '"taken"':
                 self._refuse_child(entry.action)
             else:
                 self._ready.append(self._child(entry.action, again=True))
@@ -578,7 +611,17 @@ class Table:
 
     def _refuse_child(self, action: CreateSubOrchestration) -> None:
         message = f"instance id {action.instance_id!r} is in use by an unfinished instance"
-        failure = unstructured("InstanceExistsError", message, action.name)
+        self._answer_child(action, unstructured("InstanceExistsError", message, action.name))
+
+    def _fail_child(self, action: CreateSubOrchestration, why: Failure) -> None:
+        """Refuse a child of which nobody knows whether its id is free: one in use never starts."""
+        message = (
+            f"whether instance id {action.instance_id!r} is free could not be told in {TRIES} "
+            f"tries: {why.type}: {why.message}"
+        )
+        self._answer_child(action, unstructured(SUB_ORCHESTRATION_ERROR, message, action.name))
+
+    def _answer_child(self, action: CreateSubOrchestration, failure: Failure) -> None:
         failed = ev.SubOrchestrationInstanceFailed(
             at=self._now, task_id=action.task_id, failure=failure
         )
@@ -608,9 +651,16 @@ class Table:
         """The execution has ended: drop what never starts, and end its open children."""
         self._groups.clear()
         kept = [e for e in self._ready if self._starts_after_the_end(e)]
+        dropped = [e for e in self._ready if e.kind is Kind.CLIENT and e not in kept]
         self._ready.clear()
         self._ready.extend(kept)
         self._chains.drop_checks()
+        for entry in dropped:
+            following = self._chains.next(entry.instance_id)
+            while following is not None and not self._starts_after_the_end(following):
+                following = self._chains.next(entry.instance_id)
+            if following is not None:
+                self._ready.append(following)
         for entry in (*self._known.values(), *kept):
             if (
                 entry.kind is Kind.CHILD

@@ -22,6 +22,13 @@ class Turn:
     messages: list[Event] = field(default_factory=list[Event])
     scheduled: list[Scheduling] = field(default_factory=list[Scheduling])
 
+    def leaves_suspended(self, before: bool) -> bool:
+        """Whether the instance is suspended after it, as it was or was not before."""
+        for message in self.messages:
+            if isinstance(message, ev.ExecutionSuspended | ev.ExecutionResumed):
+                before = isinstance(message, ev.ExecutionSuspended)
+        return before
+
 
 def turns_of(history: Sequence[Event]) -> list[Turn]:
     """Return a history by turns; what comes before the first belongs to it."""

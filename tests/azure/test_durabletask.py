@@ -367,13 +367,20 @@ def test_a_timer_longer_than_storage_keeps_messages_is_set_in_hops():
     assert fires(answered(history, around(timers))) == [START + timedelta(days=5), hop]
     history.add(timer_created(0, START + timedelta(days=5)), timer_created(1, hop))
     history.turn(timer_fired(1, hop), after=timedelta(days=3))
+    gate = answered(history, around(timers))  # as on the classic wire, whose clock stands still
+    assert kinds(gate) == [(2, "scheduleTask")]
+    history.add(scheduled(2, GATE)).turn(completed(2, None))
     answer = answered(history, around(timers))
     assert fires(answer) == [START + timedelta(days=7)]
-    assert kinds(answer) == [(2, "createTimer")]
+    assert kinds(answer) == [(3, "createTimer")]
 
 
-def test_an_old_instance_needs_no_gate():
+def test_an_old_instance_passes_a_gate_so_that_the_classic_wire_could_go_on():
     history = History("wait_then_sleep").turn(raised("go", 1), after=timedelta(days=30))
+    assert kinds(answered(history, around(wait_then_sleep))) == [(0, "scheduleTask")]
+    history.add(scheduled(0, GATE)).turn(raised("more", 1))
+    assert kinds(answered(history, around(wait_then_sleep))) == []
+    history.turn(completed(0, None))
     answer = answered(history, around(wait_then_sleep))
     assert fires(answer) == [START + timedelta(days=31)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -50,6 +51,8 @@ def application(*, removed: bool = False) -> ost.App:
         @app.orchestration
         def measures(ctx: ost.OrchestrationContext):
             counted = yield ctx.call_activity(count, 1)
+            ctx.patched("of every kind")  # what an answer has to repeat
+            ctx.create_timer(timedelta(days=30))
             yield ctx.wait_for_external_event("go")
             text = yield ctx.call_activity(long_text)
             return [counted, len(text)]
@@ -130,6 +133,21 @@ def test_storage_that_refuses_a_turn_fails_the_instance_which_goes_on_when_it_is
     stand.client.rewind(instance_id, "the key is right again")
     assert stand.client.wait(instance_id, PATIENCE).output == [2, 2 * THRESHOLD]
     assert ran == [1]
+
+
+def test_a_claim_for_what_is_not_there_fails_the_instance_with_the_reason(
+    stand: Stand, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CONTAINER_VARIABLE, f"claims-{uuid4().hex[:10]}")
+    monkeypatch.setenv("AzureWebJobsStorage", storage)
+    instance_id = stand.client.start("measures")
+    stand.settle()
+    forged = {"$ostinato_claim": 1, "sha256": "0" * 64, "size": 3}
+    stand.host.hub.raise_event(instance_id, "go", json.dumps(forged))
+    status = stand.client.wait(instance_id, PATIENCE)
+    assert status.failure is not None
+    assert (status.failure.type, ran) == ("ClaimError", [1])
+    assert "it is not there" in status.failure.message
 
 
 @pytest.mark.parametrize("grpc", [False, True])

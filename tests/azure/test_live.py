@@ -206,8 +206,12 @@ def test_what_has_ended_is_not_kept() -> None:
     assert instance.live.take("i") is None
 
 
+ROOM_FOR_TWO = 30_000
+"""Bytes, by estimate, that two instances of `count` take and three do not."""
+
+
 def test_what_was_used_longest_ago_gives_way() -> None:
-    live = LiveTables(most_bytes=25_000)
+    live = LiveTables(most_bytes=ROOM_FOR_TWO)
     for name in ("a", "b", "c"):
         instance = Instance("count", 1, live=live)
         instance.id = name
@@ -222,14 +226,24 @@ def test_with_no_room_nothing_is_kept_not_even_what_waits_for_events_alone(name:
     assert instance.live.take("i") is None
 
 
-def test_what_an_instance_was_given_counts() -> None:
-    live = LiveTables(most_bytes=100_000)
+def test_what_an_instance_was_given_counts_as_much_as_it_may_take_once_it_is_decoded() -> None:
+    live = LiveTables(most_bytes=1_000_000)
     Instance("careful", "x" * 100_000, live=live).answer()
     assert live.take("i") is None
 
 
+def test_what_would_take_all_the_room_leaves_it_to_the_others() -> None:
+    live = LiveTables(most_bytes=ROOM_FOR_TWO)
+    Instance("count", 1, live=live).answer()
+    large = Instance("careful", "x" * 100_000, live=live)
+    large.id = "large"
+    large.answer()
+    assert live.take("large") is None
+    assert live.take("i") is not None
+
+
 def test_two_turns_of_one_instance_at_once_leave_one_table_and_its_room() -> None:
-    live = LiveTables(most_bytes=25_000)
+    live = LiveTables(most_bytes=ROOM_FOR_TWO)
     for _ in range(10):
         instance = Instance("count", 1)
         instance.answer()

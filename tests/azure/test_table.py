@@ -236,6 +236,48 @@ def test_an_operation_that_fails_is_asked_for_again_a_number_of_times() -> None:
 
 
 @app.orchestration
+def names_a_child(ctx: ost.OrchestrationContext) -> Flow:
+    """Ask for a child under an id."""
+    return (yield ctx.call_sub_orchestrator(child, None, "mine"))
+
+
+def test_a_child_of_which_nobody_can_tell_whether_its_id_is_free_fails_with_the_reason() -> None:
+    host = Host("names_a_child")
+    host.begin()
+    for host_id in range(TRIES):
+        host.turn(host.failed(host_id))
+    assert isinstance(host.outcome, Failed)
+    assert host.outcome.failure.type == "SubOrchestrationError"
+    assert f"could not be told in {TRIES} tries" in host.outcome.failure.message
+
+
+@app.orchestration
+def sends_after_a_child(ctx: ost.OrchestrationContext) -> Flow:
+    """Ask for a child, send an event to the one that has its id, and end."""
+    ctx.call_sub_orchestrator(child, None, "mine")
+    ctx.send_event("mine", "e", 1)
+    if ctx.get_input() == "waits":
+        yield ctx.wait_for_external_event("end")
+    return "done"
+
+
+def test_an_event_to_the_id_of_a_child_that_is_not_asked_for_any_more_is_sent() -> None:
+    host = Host("sends_after_a_child")
+    assert [operation(e) for e in host.begin()] == [Send("mine", "e", "1", "e:1")]
+    assert host.table.is_draining
+
+
+def test_an_event_behind_a_question_that_was_asked_is_sent_after_the_end() -> None:
+    host = Host("sends_after_a_child", '"waits"')
+    assert [operation(e) for e in host.begin()] == [CheckId("mine")]
+    host.turn(host.raised("end"))
+    assert host.table.is_draining
+    assert [operation(e) for e in host.turn(host.done(0, '"free"'))] == [
+        Send("mine", "e", "1", "e:1")
+    ]
+
+
+@app.orchestration
 def leaves_a_child(ctx: ost.OrchestrationContext) -> Flow:
     """End while a child runs."""
     ctx.call_sub_orchestrator(child)

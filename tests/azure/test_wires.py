@@ -146,6 +146,76 @@ def test_an_instance_begun_on_one_wire_goes_on_on_the_other(first: bool, second:
         host.close()
 
 
+def after_ten_days(ctx: ost.OrchestrationContext, kind: str):
+    """Set a long timer late, then do something by the wire that the instance is on by then."""
+    yield ctx.wait_for_external_event("go")
+    month = ctx.create_timer(timedelta(days=30))
+    yield ctx.wait_for_external_event("on")
+    done: object = None
+    match kind:
+        case "a change":
+            done = yield ctx.call_activity("new" if ctx.patched("change") else "old")
+            yield ctx.wait_for_external_event("end")
+        case "no time":
+            yield ctx.create_timer(timedelta(0))
+        case "an hour":
+            yield ctx.create_timer(timedelta(hours=1))
+        case "a week":
+            yield ctx.create_timer(timedelta(days=7))
+        case _:
+            yield month
+    return [done, ctx.current_utc_datetime.isoformat()]
+
+
+@pytest.mark.parametrize("hours", [1, 10 * 24])
+@pytest.mark.parametrize("kind", ["a change", "no time", "an hour", "a week", "the month"])
+@pytest.mark.parametrize(("first", "second"), [(False, True), (True, False)])
+def test_a_long_timer_set_on_one_wire_lets_everything_go_on_on_the_other(
+    first: bool, second: bool, kind: str, hours: int
+) -> None:
+    outcomes: list[object] = []
+    for wires in ((first, first), (first, second)):
+        app = application(after_ten_days)
+        app.activity(name="new")(lambda: "new")
+        app.activity(name="old")(lambda: "old")
+        host = WireStand(app, grpc=wires[0])
+        try:
+            instance_id = host.start("after_ten_days", kind)
+            host.settle()
+            host.advance(timedelta(days=10))
+            host.raise_event(instance_id, "go", "null")
+            host.settle()
+            host.pass_time(timedelta(hours=hours))
+            host.deploy(app, grpc=wires[1])
+            host.raise_event(instance_id, "on", "null")
+            host.settle()
+            if kind == "a change":
+                host.raise_event(instance_id, "end", "null")
+            outcomes.append(output(host.finish(instance_id)))
+        finally:
+            host.close()
+    assert outcomes[0] == outcomes[1]
+    assert (kind == "a change") == ("new" in str(outcomes[0]))
+
+
+def held_back(ctx: ost.OrchestrationContext):
+    """Decide on a change in the turn in which the instance is suspended."""
+    yield ctx.wait_for_external_event("go")
+    changed = ctx.patched("change")
+    yield ctx.wait_for_external_event("end")
+    return changed
+
+
+def test_what_is_decided_in_the_turn_of_a_suspension_stays_decided(stand: Stands) -> None:
+    host = stand(application(held_back))
+    instance_id = host.start("held_back")
+    host.settle()
+    host.suspend_with(instance_id, "go", "null")
+    host.resume(instance_id)
+    host.raise_event(instance_id, "end", "null")
+    assert output(host.finish(instance_id)) is True
+
+
 def changing(ctx: ost.OrchestrationContext):
     """Call the one activity that the deployment calls, then wait."""
     yield ctx.call_activity("first")
@@ -193,6 +263,30 @@ def test_more_actions_than_the_extension_takes_fail_with_a_reason(
         state = host.finish(host.start("many", 11))
         assert state.status.name == "Failed"
         assert "it asks for 11 things" in (state.output or "")
+    finally:
+        host.close()
+
+
+def goes_on_anew(ctx: ost.OrchestrationContext, count: int):
+    """Take events, then continue as new."""
+    for _ in range(count):
+        yield ctx.wait_for_external_event("e")
+    if count:
+        ctx.continue_as_new(0)
+
+
+@pytest.mark.parametrize(("count", "status"), [(9, "Completed"), (10, "Failed")])
+def test_the_waits_before_continuing_as_new_count_as_actions_too(
+    monkeypatch: pytest.MonkeyPatch, count: int, status: str
+) -> None:
+    monkeypatch.setattr("ostinato_azure.classic.MOST_ACTIONS", 10)
+    host = WireStand(application(goes_on_anew), grpc=False)
+    try:
+        instance_id = host.start("goes_on_anew", count)
+        host.settle()
+        for _ in range(count):
+            host.raise_event(instance_id, "e", "null")
+        assert host.finish(instance_id).status.name == status
     finally:
         host.close()
 

@@ -59,6 +59,19 @@ class WireStand:
         """Raise an event with the text of its data as it is."""
         self._hub.raise_event(instance_id, name, text)
 
+    def suspend_with(self, instance_id: str, name: str, text: str) -> None:
+        """Suspend an instance in the turn in which it takes an event."""
+        self._hub.hold(instance_id)
+        self._hub.raise_event(instance_id, name, text)
+        self._hub.suspend(instance_id)
+        self._hub.release(instance_id)
+        self.settle()
+
+    def resume(self, instance_id: str) -> None:
+        """Let an instance go on."""
+        self._hub.resume(instance_id)
+        self.settle()
+
     def redeliver(self, instance_id: str, host_id: int) -> None:
         """Deliver the end of a task once more."""
         self._hub.redeliver(instance_id, host_id)
@@ -70,6 +83,15 @@ class WireStand:
     def advance(self, delta: timedelta) -> None:
         """Let time pass, then let the hub settle."""
         self.clock.advance(delta)
+        self.settle()
+
+    def pass_time(self, delta: timedelta) -> None:
+        """Let time pass from timer to timer, as it does, and not in one leap."""
+        end = self.clock.now() + delta
+        while (due := self._hub.next_due()) is not None and due < end:
+            self.clock.advance_to(due)
+            self.settle()
+        self.clock.advance_to(end)
         self.settle()
 
     def state(self, instance_id: str) -> InstanceState:
