@@ -104,8 +104,8 @@ def _root(account: BlobServiceClient) -> str:
 def _only(version: str | None) -> dict[str, Any]:
     """The conditions under which a blob is still the one that an event told of.
 
-    The version is the etag. Where the host does not tell that, it is the time when the blob was
-    written, and where not even that, its size, by which nothing can be asked.
+    The version is the etag. Where the host does not tell that, it begins with the time when the
+    blob was written, and where not even that is told, it is its size, by which nothing can be asked.
     """
     if version is None:
         return {}
@@ -113,7 +113,7 @@ def _only(version: str | None) -> dict[str, Any]:
         quoted = '"' + version.strip('"') + '"'
         return {"etag": quoted, "match_condition": MatchConditions.IfNotModified}
     if "T" in version:
-        return {"if_unmodified_since": datetime.fromisoformat(version)}
+        return {"if_unmodified_since": datetime.fromisoformat(version.partition(" ")[0])}
     return {}
 
 

@@ -88,6 +88,7 @@ def test_a_version_may_be_the_time_when_the_blob_was_written(container: Containe
     uri, _ = put(container, "a.txt", b"one")
     written = container.get_blob_client("a.txt").get_blob_properties().last_modified
     assert read(uri, written.isoformat()) == b"one"
+    assert read(uri, f"{written.isoformat()} 3 q1w=") == b"one"
     with pytest.raises(FileNotFoundError, match="no longer"):
         read(uri, (written - timedelta(seconds=1)).isoformat())
 

@@ -39,6 +39,9 @@ CHATTY = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity", 
 Application Insights would be paid to keep them."""
 
 
+_SOON = {"Retry-After": "5"}
+
+
 class Functions:
     """Registers an application's functions on a function app.
 
@@ -190,6 +193,8 @@ class Functions:
             import azure.functions as func
 
             from ostinato_azure import triggers
+            from ostinato_azure.records import RecordError
+            from ostinato_azure.webhook import AzureError
 
             event = triggers.http_request(request)
             if not triggers.is_allowed(trigger.auth, event):
@@ -202,6 +207,8 @@ class Functions:
                 return func.HttpResponse(str(error), status_code=400)
             except PayloadTooLargeError as error:
                 return func.HttpResponse(str(error), status_code=413)
+            except (RecordError, AzureError) as error:
+                return func.HttpResponse(str(error), status_code=503, headers=_SOON)
             body = msgspec.json.encode({"id": instance_id})
             return func.HttpResponse(body, status_code=202, mimetype="application/json")
 

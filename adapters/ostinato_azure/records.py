@@ -16,6 +16,7 @@ Of a schedule, one blob holds the tick handled last, and at first when it began.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -42,6 +43,12 @@ _STARTED = {"started": "true"}
 _LEASE = 60
 """Seconds after which a delivery that is heard of no more is taken to be cut off: the longest that
 storage lets a lease last that is not renewed."""
+
+_RENEWED_EVERY = 20.0
+"""Seconds after which a delivery that is still at it renews its lease."""
+
+_IS_LEASED = "LeaseIdMissing"
+"""What is answered to who would write a blob on which another has a lease."""
 
 _LOOK_AGAIN = 0.5
 """Seconds between two looks whether another delivery is done."""
@@ -104,7 +111,8 @@ class Records:
                 properties: Any = blob.get_blob_properties()
             if _STARTED.items() <= (properties.metadata or {}).items():
                 return
-            start()
+            with _renewed(lease):
+                start()
             with self._explained(name):
                 blob.set_blob_metadata(_STARTED, lease=lease)
         finally:
@@ -168,10 +176,15 @@ class Records:
             self._create_once(name, data)
 
     def _create_once(self, name: str, data: bytes) -> None:
-        from azure.core.exceptions import ResourceExistsError
+        from azure.core.exceptions import HttpResponseError, ResourceExistsError
 
-        with suppress(ResourceExistsError):
+        try:
             self._container.upload_blob(name, data, overwrite=False)  # If-None-Match: *
+        except ResourceExistsError:
+            pass
+        except HttpResponseError as error:
+            if getattr(error, "error_code", None) != _IS_LEASED:  # storage may look at the lease first
+                raise
 
     def _leased(self, blob: BlobClient) -> BlobLeaseClient:
         """Take the lease on a record, when whoever has it is done or has been cut off."""
@@ -198,6 +211,27 @@ class Records:
             ) from None
 
 
+@contextmanager
+def _renewed(lease: BlobLeaseClient) -> Generator[None, None, None]:
+    """Keep a lease for as long as a start takes, which may be longer than a lease lasts."""
+    from azure.core.exceptions import AzureError
+
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(_RENEWED_EVERY):
+            with suppress(AzureError):  # the next time is soon enough
+                lease.renew()
+
+    keeper = threading.Thread(target=renew, name="ostinato-lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()
+
+
 def _noted(at: datetime) -> bytes:
     return at.astimezone(UTC).isoformat().encode()
 
@@ -214,4 +248,15 @@ def app_records(hub: str, settings: Mapping[str, str] = os.environ) -> Records |
 
 @lru_cache(maxsize=4)  # one, unless tests set several apps up
 def _connected(storage: Storage, hub: str) -> Records:
-    return Records(blob_service(storage), hub)
+    from azure.storage.blob import ExponentialRetry
+
+    # A webhook's caller waits, and all else is delivered again: storage that is down is told soon.
+    return Records(
+        blob_service(
+            storage,
+            retry_policy=ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
+            connection_timeout=5,
+            read_timeout=10,
+        ),
+        hub,
+    )

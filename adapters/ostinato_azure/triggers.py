@@ -102,14 +102,26 @@ def queue_message(message: Any) -> QueueMessage:
 
 
 def blob_created(blob: Any) -> BlobCreated:
-    """Return a blob as all hosts have it; its etag, without quotes, tells its versions apart."""
+    """Return a blob as all hosts have it."""
     container, _, name = str(blob.name).partition("/")
-    told: dict[str, Any] = blob.blob_properties or {}
-    etag = str(told.get("ETag") or "").strip('"')
-    version = etag or str(told.get("LastModified") or blob.length)
+    version = _version(blob.blob_properties or {}, blob.length)
     return BlobCreated(
         container=container, name=name, version=version, size=blob.length, uri=blob.uri
     )
+
+
+def _version(told: dict[str, Any], length: int | None) -> str:
+    """What tells a blob's versions apart: its etag, without quotes.
+
+    A host may write the etag as an object with nothing in it, since its type has no public
+    properties. Then it is the time of the last change, in whole seconds, with what is told of the
+    content.
+    """
+    etag = told.get("ETag")
+    if isinstance(etag, str) and etag.strip('"'):
+        return etag.strip('"')
+    parts = (told.get("LastModified"), length, told.get("ContentHash"))
+    return " ".join(str(part) for part in parts if part is not None)
 
 
 LOOK_BACK = timedelta(minutes=5)
@@ -221,5 +233,5 @@ def _json(body: bytes) -> Any:
 def _value(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return text

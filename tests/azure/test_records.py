@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,6 +16,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import requests
+from azure.core.pipeline.transport import RequestsTransport, RequestsTransportResponse
 from azure.storage.blob import BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueServiceClient
 
@@ -134,6 +137,51 @@ def test_a_delivery_that_was_cut_off_is_waited_for_no_longer_than_its_lease(
 
     records_in(container, service, pause=as_if_it_ended).once("take-1", starts)
     assert starts.count == 1
+
+
+LEASED = b"<?xml version='1.0'?><Error><Code>LeaseIdMissing</Code></Error>"
+
+
+class Between(RequestsTransport):  # type: ignore[misc]  # lazily loaded there: Any
+    """Notes the leases that are asked for, and may answer a creation as storage does a write to a
+    blob with a lease, which Azurite does not."""
+
+    def __init__(self, *, is_leased: bool = False) -> None:
+        super().__init__()
+        self.is_leased = is_leased
+        self.renewed = threading.Event()
+
+    def send(self, request: Any, **options: Any) -> Any:
+        if request.headers.get("x-ms-lease-action") == "renew":
+            self.renewed.set()
+        if self.is_leased and "If-None-Match" in request.headers:
+            answer = requests.Response()
+            answer.status_code, answer.raw = 412, io.BytesIO(LEASED)
+            answer.headers["x-ms-error-code"] = "LeaseIdMissing"
+            return RequestsTransportResponse(request, answer)
+        return super().send(request, **options)
+
+
+def test_a_record_that_another_delivery_has_a_lease_on_is_there(
+    storage: str, service: BlobServiceClient, container: ContainerClient
+) -> None:
+    starts = Starts(ConnectionError("cut"))
+    with pytest.raises(ConnectionError):
+        records_in(container, service).once("take-1", starts)
+    leased = Between(is_leased=True)
+    with BlobServiceClient.from_connection_string(storage, transport=leased) as other:
+        records_in(container, other).once("take-1", starts)
+    assert starts.count == 1
+
+
+def test_a_start_that_takes_long_keeps_its_lease(
+    storage: str, container: ContainerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ostinato_azure.records._RENEWED_EVERY", 0.01)
+    between = Between()
+    with BlobServiceClient.from_connection_string(storage, transport=between) as other:
+        records_in(container, other).once("take-1", lambda: between.renewed.wait(PATIENCE))
+    assert between.renewed.is_set()
 
 
 def test_events_and_hubs_do_not_share_their_records(
@@ -288,6 +336,20 @@ def test_a_repeated_request_starts_nothing_after_its_instance_was_purged(stand: 
     assert answers[0].json() == answers[1].json()
     httpx.post(f"{stand.host.url}/api/take", json=2)  # nothing tells its repetition
     assert stand.instances() == [2]
+
+
+def test_a_caller_is_told_to_come_again_when_storage_cannot_tell_what_was_started(
+    stand: Stand, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = dict(part.split("=", 1) for part in storage.split(";") if part)["AccountKey"]
+    monkeypatch.setenv("AzureWebJobsStorage", storage.replace(key, b64encode(b"other").decode()))
+    once = {"Idempotency-Key": "k"}
+    answer = httpx.post(f"{stand.host.url}/api/take", json=1, headers=once)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "by which triggers know what they started" in answer.text
+    monkeypatch.setenv("AzureWebJobsStorage", storage)
+    assert httpx.post(f"{stand.host.url}/api/take", json=1, headers=once).status_code == 202
+    assert stand.instances() == [1]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from azure.functions.blob import InputStream
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
@@ -22,7 +23,7 @@ from ostinato.testing.azure.host_settings import AppSettings, HostJson
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato.triggers import ScheduleTick
 from ostinato_azure.client import AzureClient
-from ostinato_azure.triggers import LOOK_BACK, input_of, ticks
+from ostinato_azure.triggers import LOOK_BACK, blob_created, input_of, ticks
 from tests.conformance.harness import EPOCH
 
 
@@ -114,6 +115,36 @@ def test_a_body_that_does_not_say_what_it_is_is_json_where_it_is_json(name: str)
         httpx.post(f"{host.url}/api/take/x", content=b'{"a": ', headers=plain)
         httpx.post(f"{host.url}/api/take/x", content=b"[1]")
         assert sorted(map(str, outputs(host, app))) == ["[1]", '{"a": ']
+
+
+def test_a_body_that_is_nested_too_deeply_to_be_read_is_the_text_it_is(name: str):
+    app, deep = application(name), "[" * 100_000
+    with host_of(app, AppSettings({})) as host:
+        plain = {"Content-Type": "text/plain"}
+        answer = httpx.post(f"{host.url}/api/take/x", content=deep.encode(), headers=plain)
+        assert answer.status_code == 202
+        assert outputs(host, app) == [deep]
+
+
+LATER = "2026-03-01T12:00:01+00:00"
+
+
+@pytest.mark.parametrize(
+    ("told", "version"),
+    [
+        ({"ETag": '"0x8DC"', "LastModified": LATER}, "0x8DC"),
+        ({"ETag": "0x8DC"}, "0x8DC"),
+        ({"ETag": {}, "LastModified": LATER, "ContentHash": "q1w="}, f"{LATER} 10 q1w="),
+        ({"ETag": {}, "LastModified": LATER}, f"{LATER} 10"),
+        ({"ETag": '""'}, "10"),
+        (None, "10"),
+    ],
+)
+def test_versions_of_a_blob_are_told_apart_by_the_etag_or_by_all_else_that_is_known(
+    told: dict[str, Any] | None, version: str
+):
+    blob = InputStream(data=b"", blob_properties=told, name="in/a.csv", length=10)
+    assert blob_created(blob).version == version
 
 
 def test_a_webhook_with_a_key_starts_nothing_without_it(name: str, monkeypatch: pytest.MonkeyPatch):
