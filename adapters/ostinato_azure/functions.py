@@ -143,13 +143,17 @@ class Functions:
                     source="EventGrid",
                 )
             case Schedule():
+                from datetime import UTC, datetime
+
+                from ostinato_azure.timers import timer_of
+
                 self._add(
                     f"{name}_schedule",
                     self._scheduler(name, trigger),
                     "timer",
                     "timerTrigger",
                     client=True,
-                    schedule="0 * * * * *",
+                    schedule=timer_of(trigger, datetime.now(UTC)),
                 )
             case _:
                 assert_never(trigger)

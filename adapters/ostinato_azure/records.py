@@ -183,7 +183,8 @@ class Records:
         except ResourceExistsError:
             pass
         except HttpResponseError as error:
-            if getattr(error, "error_code", None) != _IS_LEASED:  # storage may look at the lease first
+            # Storage may look at the lease before it looks whether the blob is there.
+            if getattr(error, "error_code", None) != _IS_LEASED:
                 raise
 
     def _leased(self, blob: BlobClient) -> BlobLeaseClient:
