@@ -86,6 +86,8 @@ class Functions:
         for orchestration in registry.orchestrations():
             for trigger in orchestration.triggers:
                 self._start_by(orchestration.name, trigger)
+        if any(d.purge_after is not None for d in registry.orchestrations()):
+            self._forget()
         self._note_others()
         self._note_others_when_indexed()
         for logger in map(logging.getLogger, CHATTY):
@@ -189,6 +191,21 @@ class Functions:
             bound = target.generic_input_binding(arg_name="client", type="durableClient")(bound)
         chosen = self._names.choose(wanted)
         self._ours.append(target.function_name(chosen)(bound))
+
+    def _forget(self) -> None:
+        """Register the function that forgets instances whose time is up."""
+        from ostinato_azure.retention import TIMER
+
+        app = self._app
+
+        def forget(timer: Any, client: str) -> None:
+            from datetime import UTC, datetime
+
+            from ostinato_azure.retention import forget_expired
+
+            forget_expired(datetime.now(UTC), client, app)
+
+        self._add("ostinato_purge", forget, "timer", "timerTrigger", client=True, schedule=TIMER)
 
     def _http_starter(self, name: str, trigger: Http) -> Callable[..., Any]:
         app = self._app
