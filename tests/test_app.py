@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -216,6 +217,127 @@ def test_an_application_takes_over_what_another_declares(app: ost.App):
     assert app.registry.exceptions == {f"{__name__}.Declined": Declined}
     with pytest.raises(ost.RegistrationError, match="registered twice"):
         app.include(other)
+
+
+# Stand-ins
+
+
+def tiny(path: str) -> int:
+    return 0
+
+
+def test_an_activity_is_replaced_by_its_function_or_by_its_name(app: ost.App):
+    app.activity(name="measure")(size)
+    for given in (size, "measure"):
+        registry = app.replacing({given: tiny}).registry
+        definition = registry.activity("measure")
+        assert definition is not None
+        assert definition is registry.activity(size)
+        assert definition.fn is tiny
+
+
+def test_the_application_itself_stays_as_it_is_when_activities_are_replaced(app: ost.App):
+    app.activity(size)
+    app.orchestration(flow)
+    copy = app.replacing({size: tiny})
+    app.activity(tiny)
+    app.orchestration(version="2", raises=Declined)(flow)
+    copy.activity(name="other")(tiny)
+    assert app.registry.activity("size").fn is size  # type: ignore[union-attr]  # pyright: ignore
+    assert [d.name for d in app.registry.activities()] == [HTTP_ACTIVITY, "size", "tiny"]
+    assert [d.name for d in copy.registry.activities()] == [HTTP_ACTIVITY, "size", "other"]
+    assert [d.version for d in copy.registry.orchestrations()] == [None]
+    assert copy.registry.exceptions == {}
+
+
+def test_a_copy_with_stand_ins_is_otherwise_the_same_application():
+    app = ost.App("shop", payload_limit=100)
+    app.activity(raises=Declined)(size)
+    app.activity(tiny)
+    app.orchestration(name="order", version="1")(flow)
+    app.orchestration(name="order", version="2")(flow)
+    copy = app.replacing({size: tiny})
+    assert repr(copy) == "App('shop')"
+    assert copy.registry.payload_limit == 100
+    assert copy.registry.exceptions == {f"{__name__}.Declined": Declined}
+    assert copy.registry.activity(tiny) is app.registry.activity(tiny)
+    assert list(copy.registry.orchestrations()) == list(app.registry.orchestrations())
+    assert copy.registry.name_of(flow) == "order"
+
+
+def test_a_stand_in_has_the_options_of_the_activity_but_runs_in_this_process(app: ost.App):
+    policy = ost.RetryPolicy(3)
+    app.activity(retry=policy, timeout=5, isolation="process", max_concurrency=2)(size)
+    definition = app.replacing({size: tiny}).registry.activity(size)
+    assert definition is not None
+    assert (definition.retry, definition.timeout) == (policy, 5.0)
+    assert (definition.isolation, definition.max_concurrency) == ("thread", 2)
+
+
+def test_a_stand_in_may_be_replaced_in_turn(app: ost.App):
+    app.activity(size)
+    again = app.replacing({size: lambda: 1}).replacing({size: tiny})
+    definition = again.registry.activity(size)
+    assert definition is not None
+    assert definition.fn is tiny
+
+
+def test_a_foreign_activity_may_be_replaced(app: ost.App):
+    app.foreign_activity("theirs")
+    definition = app.replacing({"theirs": tiny}).registry.activity("theirs")
+    assert definition is not None
+    assert definition.fn is tiny
+
+
+def test_an_application_takes_over_the_stand_ins_of_another(app: ost.App):
+    other = ost.App("other")
+    other.activity(size)
+    app.include(other.replacing({size: tiny}))
+    definition = app.registry.activity(size)
+    assert definition is not None
+    assert definition.fn is tiny
+
+
+def test_a_stand_in_for_http_requests_is_never_left_out(app: ost.App):
+    with pytest.raises(ost.RegistrationError, match=HTTP_ACTIVITY):
+        app.include(ost.App("other").replacing({HTTP_ACTIVITY: Mock()}))
+
+
+def test_what_the_application_lacks_cannot_be_replaced(app: ost.App):
+    app.activity(size)
+    with pytest.raises(ost.UnknownNameError, match=r"'sise' is not in .*; did you mean 'size'\?$"):
+        app.replacing({"sise": tiny})
+    with pytest.raises(ost.UnknownNameError, match="'tiny' is not in the application; it has: s"):
+        app.replacing({tiny: tiny})
+
+
+def test_a_function_that_only_has_the_name_of_an_activity_cannot_be_replaced(app: ost.App):
+    app.activity(name="tiny")(size)
+    with pytest.raises(ost.UnknownNameError, match="not the one that is registered as 'tiny'"):
+        app.replacing({tiny: size})
+
+
+def test_an_activity_is_replaced_once(app: ost.App):
+    app.activity(size)
+    with pytest.raises(ost.RegistrationError, match="'size' is replaced twice"):
+        app.replacing({size: tiny, "size": tiny})
+
+
+@pytest.mark.parametrize(
+    ("function", "fault"),
+    [
+        (flow, "generator function"),
+        (7, "not 7"),
+        (lambda a, b, c: 1, "takes 3 parameters"),
+        (Mock(spec=size), r"cannot stand in for activity 'size'.*create_autospec"),
+    ],
+)
+def test_what_cannot_be_an_activity_cannot_stand_in_for_one(
+    app: ost.App, function: Any, fault: str
+):
+    app.activity(size)
+    with pytest.raises(ost.RegistrationError, match=fault):
+        app.replacing({size: function})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Generator
 from typing import Annotated, Any
+from unittest.mock import AsyncMock, Mock, create_autospec
 
 import pytest
 
@@ -14,6 +15,7 @@ from ostinato.definitions import (
     Registry,
     activity_signature,
     orchestrator_signature,
+    stand_in_signature,
 )
 from ostinato.errors import RegistrationError
 from tests.histories import Flow
@@ -140,6 +142,63 @@ def test_a_decorated_activity_is_read_through_its_wrapper():
     assert shape(wrapper) == (True, False, str, int)
 
 
+# How stand-ins are called
+
+
+def replaced(original: Callable[..., Any], fn: Callable[..., Any]) -> tuple[bool, bool, Any, Any]:
+    signature = stand_in_signature(fn, activity_signature(original))
+    return (
+        signature.takes_input,
+        signature.takes_context,
+        signature.input_type,
+        signature.return_type,
+    )
+
+
+@pytest.mark.parametrize(
+    ("original", "fn", "expected"),
+    [
+        (watched, bare, (True, False, str, int)),
+        (sized, no_input, (False, False, str, int)),
+        (no_input, sized, (True, False, str, int)),
+        (sized, only_watched, (False, True, str, int)),
+    ],
+)
+def test_a_stand_in_has_parameters_of_its_own_and_types_of_the_original(
+    original: Any, fn: Any, expected: Any
+):
+    assert replaced(original, fn) == expected
+
+
+def test_a_stand_in_may_take_its_input_as_another_type_but_gives_a_result_of_the_originals():
+    def other(path: bytes) -> bytes:
+        return path
+
+    assert replaced(sized, other) == (True, False, bytes, int)
+    assert replaced(bare, other) == (True, False, bytes, bytes)
+
+
+@pytest.mark.parametrize("mock", [Mock(), AsyncMock()])
+@pytest.mark.parametrize("original", [no_input, sized, watched, only_watched])
+def test_a_mock_is_called_like_what_it_stands_in_for(original: Any, mock: Any):
+    assert stand_in_signature(mock, activity_signature(original)) == activity_signature(original)
+
+
+def test_a_stand_in_of_more_than_args_is_called_by_its_parameters():
+    def first(path, *rest):
+        return 0
+
+    assert replaced(watched, first) == (True, False, str, int)
+
+
+def test_a_mock_with_a_signature_is_called_by_it():
+    assert replaced(watched, create_autospec(sized)) == (True, False, str, int)
+
+
+def test_an_async_mock_may_be_an_activity():
+    assert shape(AsyncMock()) == (False, False, Any, Any)
+
+
 # How orchestrators are called
 
 
@@ -257,6 +316,12 @@ def test_an_activity_and_an_orchestration_may_share_a_name():
     registry.add_orchestration(OrchestrationDefinition(name="x", fn=plain))
     assert registry.activity("x") is not None
     assert registry.orchestration("x") is not None
+
+
+def test_an_activity_that_is_replaced_again_stands_in_for_the_first():
+    original = ActivityDefinition(name="size", fn=sized)
+    again = original.replaced_by(bare).replaced_by(no_input)
+    assert (again.original, again.fn, again.called_as) == (original, no_input, sized)
 
 
 def test_everything_is_listed_once_in_order_of_registration():

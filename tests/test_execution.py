@@ -63,6 +63,23 @@ def test_an_unknown_function_is_shown_by_its_name(execution: Execution):
     assert "'test_task_ids_count_up_from_0' is not in the application" in execution.fatal.message
 
 
+def test_a_function_that_is_not_the_one_of_its_name_is_not_told_to_be_called_as_it_is(
+    execution: Execution,
+):
+    def size() -> None: ...
+
+    execution.refuse_name("activity", size, ["size", "fetch"], sys._getframe())
+    assert execution.fatal is not None
+    assert execution.fatal.type == "UnknownNameError"
+    message = execution.fatal.message
+    assert message.startswith(
+        f"the function given is not the one that is registered as 'size' (asked for at {__file__}:"
+    )
+    assert "call it by its name" in message and "app.replacing(" in message
+    assert "did you mean" not in message and "not in the application" not in message
+    assert message.endswith("then rewind")
+
+
 # External events
 
 

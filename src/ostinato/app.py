@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
@@ -14,12 +15,14 @@ from ostinato.definitions import (
     HTTP_ACTIVITY,
     ActivityDefinition,
     Isolation,
+    Name,
     OrchestrationDefinition,
     Registry,
     activity_signature,
     orchestrator_signature,
+    unknown_name,
 )
-from ostinato.errors import RegistrationError
+from ostinato.errors import RegistrationError, UnknownNameError
 from ostinato.failures import dotted_name
 from ostinato.retry import RetryOptions, RetryPolicy, as_policy
 from ostinato.triggers import Trigger
@@ -198,11 +201,61 @@ class App:
             RegistrationError: A name is declared by both.
         """
         for activity in other.registry.activities():
-            if activity.name != HTTP_ACTIVITY:
+            if activity.name != HTTP_ACTIVITY or activity.original is not None:
                 self.registry.add_activity(activity)
         for orchestration in other.registry.orchestrations():
             self.registry.add_orchestration(orchestration)
         self.registry.exceptions.update(other.registry.exceptions)
+
+    # Not Mapping[Name, ...]: type checkers would then refuse a dict of functions by function.
+    def replacing(self, activities: Mapping[Any, Callable[..., Any]]) -> App:
+        """Return a copy of the application in which other functions stand in for activities.
+
+        It is for tests. Calls reach the stand-in by the activity's name and by its function,
+        under the activity's options; but it runs in this process, whatever the isolation. What
+        the function does not annotate is of the original's types, and its result always is; a
+        mock is called like the original. This application stays as it is, and what is declared
+        in it later is not in the copy.
+
+        Args:
+            activities: The function to run, by the activity's function or name.
+
+        Raises:
+            UnknownNameError: The application has no such activity.
+            RegistrationError: A function cannot be an activity, or an activity is given twice.
+        """
+        functions: dict[str, Callable[..., Any]] = {}
+        for given, function in activities.items():
+            name = self._activity_name(given)
+            if name in functions:
+                raise RegistrationError(f"activity {name!r} is replaced twice")
+            self._check_stand_in(name, function)
+            functions[name] = function
+        changed = copy(self)
+        changed.registry = self.registry.replacing(functions)
+        return changed
+
+    def _activity_name(self, given: Name) -> str:
+        definition = self.registry.activity(given)
+        if definition is not None:
+            return definition.name
+        shown = self.registry.name_of(given)
+        known = [d.name for d in self.registry.activities()]
+        if shown in known:
+            raise UnknownNameError(
+                f"the function given is not the one that is registered as {shown!r}: "
+                "give the name instead"
+            )
+        raise UnknownNameError(unknown_name("activity", shown, known))
+
+    def _check_stand_in(self, name: str, function: Callable[..., Any]) -> None:
+        try:
+            self._check_activity(function)
+        except TypeError as error:  # inspect's, of Mock(spec=f), which has but the class of one
+            raise RegistrationError(
+                f"{function!r} cannot stand in for activity {name!r}, since it cannot be read "
+                "like a function; of mocks Mock() and create_autospec(...) can"
+            ) from error
 
     def _declare(self, raises: Iterable[type[Exception]] | type[Exception]) -> None:
         for cls in (raises,) if isinstance(raises, type) else raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Generator, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -40,6 +40,19 @@ class ActivityDefinition(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     isolation: Isolation = "thread"
     max_concurrency: int | None = None
     """How many may run at a time in one host."""
+    original: ActivityDefinition | None = None
+    """What this stands in for (`App.replacing`)."""
+
+    def replaced_by(self, fn: Callable[..., Any]) -> ActivityDefinition:
+        """Return the same activity as another function performs it, in this process."""
+        return msgspec.structs.replace(
+            self, fn=fn, isolation="thread", original=self.original or self
+        )
+
+    @cached_property
+    def called_as(self) -> Callable[..., Any] | None:
+        """The function by which orchestrators call it; None where they have but the name."""
+        return self.fn if self.original is None else self.original.fn
 
     @cached_property
     def is_async(self) -> bool:
@@ -49,7 +62,11 @@ class ActivityDefinition(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def signature(self) -> Signature:
         """How the function is called; read at the first use, since annotations are costly."""
-        return activity_signature(self.fn) if self.fn is not None else _FOREIGN
+        if self.fn is None:
+            return _FOREIGN
+        if self.original is None:
+            return activity_signature(self.fn)
+        return stand_in_signature(self.fn, self.original.signature)
 
     @cached_property
     def input_label(self) -> str:
@@ -130,6 +147,26 @@ def activity_signature(fn: Callable[..., Any]) -> Signature:
     )
 
 
+def stand_in_signature(fn: Callable[..., Any], original: Signature) -> Signature:
+    """Read how a function is called that stands in for an activity.
+
+    Its parameters are its own, and so are the types that only it annotates; where it has but
+    ``*args``, as a mock does, it is called like the original. The result is of the original's
+    type, since that is what orchestrators are given everywhere else.
+
+    Raises:
+        RegistrationError: It has parameters that nothing could fill.
+    """
+    if _takes_anything(fn):
+        return original
+    own = activity_signature(fn)
+    return msgspec.structs.replace(
+        own,
+        input_type=original.input_type if own.input_type is Any else own.input_type,
+        return_type=own.return_type if original.return_type is Any else original.return_type,
+    )
+
+
 def orchestrator_signature(fn: Callable[..., Any]) -> Signature:
     """Read ``fn(context, input?)``.
 
@@ -163,6 +200,12 @@ def _positional(fn: Callable[..., Any]) -> list[inspect.Parameter]:
     return positional if len(positional) <= 2 else required if len(required) > 2 else positional[:2]
 
 
+def _takes_anything(fn: Callable[..., Any]) -> bool:
+    """Whether ``*args`` is all that it says of its positional parameters."""
+    kinds = {parameter.kind for parameter in inspect.signature(fn).parameters.values()}
+    return inspect.Parameter.VAR_POSITIONAL in kinds and not _positional(fn)
+
+
 def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
     """Annotations by parameter name; those that cannot be resolved are left out."""
     target = inspect.unwrap(fn)
@@ -170,7 +213,7 @@ def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(target, include_extras=True)
     except Exception:
-        raw: dict[str, Any] = getattr(target, "__annotations__", {})
+        raw: dict[str, Any] = getattr(target, "__annotations__", None) or {}
         return {name: hint for name, hint in raw.items() if not isinstance(hint, str)}
 
 
@@ -187,6 +230,24 @@ def _is_context(hint: Any) -> bool:
 
 def _called(fn: Callable[..., Any]) -> str:
     return repr(getattr(fn, "__name__", None) or type(fn).__name__)
+
+
+def unknown_name(what: str, shown: str, known: Sequence[str], where: str = "") -> str:
+    """Say that an application has no such activity or orchestration, and what it has.
+
+    Args:
+        what: ``activity`` or ``orchestration``.
+        shown: The name that was asked for.
+        known: The names that the application has.
+        where: Follows the name, in brackets.
+    """
+    from difflib import get_close_matches  # not needed until someone errs
+
+    near = get_close_matches(shown, known, n=1)
+    others = sorted(other for other in known if not other.startswith("ostinato."))
+    known_as = f"it has: {', '.join(others[:20]) or 'none'}."
+    hint = f"did you mean {near[0]!r}?" if near else known_as
+    return f"{what} {shown!r} is not in the application{where}; {hint}"
 
 
 class Registry:
@@ -234,8 +295,19 @@ class Registry:
             return name
         return self._names.get(name) or str(getattr(name, "__name__", name))
 
+    def replacing(self, functions: Mapping[str, Callable[..., Any]]) -> Registry:
+        """Return a copy in which other functions perform the activities of these names."""
+        copy = Registry(self.payload_limit)
+        copy.exceptions = dict(self.exceptions)
+        for definition in self.activities():
+            fn = functions.get(definition.name)
+            copy.add_activity(definition if fn is None else definition.replaced_by(fn))
+        copy._orchestrations = {name: dict(has) for name, has in self._orchestrations.items()}
+        copy._names = dict(self._names)
+        return copy
+
     def add_activity(self, definition: ActivityDefinition) -> None:
-        """Register an activity under its name and its function.
+        """Register an activity under its name and the function that it is called as.
 
         Raises:
             RegistrationError: The name is taken.
@@ -245,8 +317,8 @@ class Registry:
                 f"activity {definition.name!r} is registered twice; give one of them name=..."
             )
         self._activities[definition.name] = definition
-        if definition.fn is not None:
-            self._activities[definition.fn] = definition
+        if definition.called_as is not None:
+            self._activities[definition.called_as] = definition
 
     def add_orchestration(self, definition: OrchestrationDefinition) -> None:
         """Register a version of an orchestration.

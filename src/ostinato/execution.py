@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ostinato.actions import Action, ContinuedAsNew
-from ostinato.definitions import Name, Registry
+from ostinato.definitions import Name, Registry, unknown_name
 from ostinato.events import Event, EventRaised, Parent
 from ostinato.failures import Failure
 
@@ -183,20 +183,27 @@ class Execution:
     def refuse_name(
         self, what: str, name: Name, known: list[str], frame: FrameType | None = None
     ) -> None:
-        """Fail the execution because the application has no such function."""
-        from difflib import get_close_matches  # not needed until someone errs
+        """Fail the execution because the application has no such function.
 
+        Args:
+            what: ``activity`` or ``orchestration``.
+            name: What the orchestrator asked for.
+            known: The names that the application has.
+            frame: Where the orchestrator asked.
+        """
         shown = self.registry.name_of(name)
-        near = get_close_matches(shown, known, n=1)
-        others = sorted(other for other in known if not other.startswith("ostinato."))
-        known_as = f"it has: {', '.join(others[:20]) or 'none'}."
-        hint = f"did you mean {near[0]!r}?" if near else known_as
         where = "" if frame is None else f" (asked for at {Site(frame.f_code, frame.f_lasti)})"
-        self.refuse(
-            "UnknownNameError",
-            f"{what} {shown!r} is not in the application{where}; {hint} Register it, "
-            f"or declare it with app.foreign_{what}({shown!r}), then rewind",
-        )
+        if shown in known:
+            message = (
+                f"the function given is not the one that is registered as {shown!r}{where}: call "
+                "it by its name, or put another function in its place with app.replacing(...)"
+            )
+        else:
+            message = (
+                f"{unknown_name(what, shown, known, where)} Register it, "
+                f"or declare it with app.foreign_{what}({shown!r})"
+            )
+        self.refuse("UnknownNameError", f"{message}, then rewind")
 
     def raise_event(self, event: EventRaised) -> None:
         """Hand an external event to the newest live waiter, or keep it."""
