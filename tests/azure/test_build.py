@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,7 @@ from ostinato_azure.packaging.archive import write_zip
 from ostinato_azure.packaging.build import AppReference, function_app_py, packed_python
 from ostinato_azure.packaging.dependencies import install
 from ostinato_azure.packaging.errors import PackagingError
-from ostinato_azure.packaging.files import project_files
+from ostinato_azure.packaging.files import OVERLAP, PIECE, project_files
 from ostinato_azure.packaging.requirements import framework_requirements, requirements
 from ostinato_azure.packaging.target import Target
 from tests.azure.projects import HERE, SHOP, ostinato, own_names, write
@@ -26,6 +27,8 @@ AZURITE = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 """As in Azurite's documentation."""
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 OTHER = "3.12"
 """A Python that none of the tests runs on."""
@@ -281,13 +284,93 @@ def test_what_looks_like_a_secret_is_refused_by_name(
     assert names(tmp_path) == ["shop.py"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("aws/credentials", "", "by its name"),
+        ("client_secret_1.apps.json", "{}", "by its name"),
+        ("terraform.tfstate", "{}", "by its name"),
+        ("terraform.tfstate.backup", "{}", "by its name"),
+        ("web/.htpasswd", "", "by its name"),
+        ("kubeconfig", "", "by its name"),
+        ("bus.txt", "SharedAccessKeyName=a;SharedAccessKey=k3y=", "SharedAccessKey="),
+        ("sas.txt", "SharedAccessSignature=sv=2024&sig=k3y%3D", "SharedAccessSignature"),
+        ("bus.txt", "SharedAccessSignature sr=sb%3A&sig=k3y%3D&se=1", "SharedAccessSignature"),
+        ("aws.ini", "aws_secret_access_key = k3y", "aws_secret_access_key"),
+        ("aws.sh", "export AWS_SECRET_ACCESS_KEY=k3y", "aws_secret_access_key"),
+        ("aws.json", f'{{"aws_secret_access_key": "{"k3y+" * 10}"}}', "an AWS key"),
+        ("npmrc.txt", "//registry.npmjs.org/:_authToken=k3y", "_authToken="),
+        ("guide.md", f"AccountKey=<{'k3y+' * 21}kk==>", "a storage key"),
+        ("sas.py", f"'SharedAccessSignature=sv=1&'\n'sig={'k3y%2B' * 10}kkk%3D'", "signature"),
+        ("aws.py", f"os.environ['AWS_SECRET_ACCESS_KEY'] = '{'k3y+' * 10}'", "an AWS key"),
+        ("aws.py", f"aws_secret_access_key: str = '{'k3y+' * 10}'", "an AWS key"),
+        ("npm.py", f"'//registry/:_authToken=npm_{'k3y4' * 9}'", "an npm token"),
+    ],
+)
+def test_a_funcignore_lets_no_secret_in(tmp_path: Path, name: str, content: str, why: str):
+    write(tmp_path, {name: content, ".funcignore": ""})
+    with pytest.raises(PackagingError, match=rf"{re.escape(name)} \(.*{why}"):
+        names(tmp_path)
+
+
 def test_code_may_speak_of_keys_and_hold_the_one_that_all_know(tmp_path: Path):
     code = (
         "BEGIN = '-----BEGIN PRIVATE KEY-----'\n"
         "if 'AccountKey=' in text or 'SharedAccessKey=' in text: refuse(text)\n"
+        "client(aws_secret_access_key=settings.aws_key)\n"
+        "line = 'SharedAccessSignature=sv=1&sig=' + sign(text) + '_authToken=' + token\n"
     )
     write(tmp_path, {"a.py": code, "b.py": f"'{AZURITE}'", "c.toml": f"storage = '{AZURITE}'"})
     assert names(tmp_path) == ["a.py", "b.py", "c.toml"]
+
+
+@pytest.mark.parametrize("name", ["guide.md", "store.py", "app.yaml"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AccountName=a;AccountKey=<your key>",
+        "AccountKey={key};",
+        "AccountKey=...",
+        "SharedAccessKeyName=a;SharedAccessKey=<key>",
+        "SharedAccessSignature=<signature>",
+        "SharedAccessSignature=sv=1&sig=<signature>",
+        "AWS_SECRET_ACCESS_KEY=\nREGION=eu",
+        "aws_secret_access_key = ${KEY}",
+        "if aws_secret_access_key == text:",
+        "aws_secret_access_key: str | None",
+        "//registry.npmjs.org/:_authToken=${NPM_TOKEN}",
+    ],
+)
+def test_what_stands_for_a_secret_is_none(tmp_path: Path, name: str, text: str):
+    write(tmp_path, {".funcignore": "", name: text})
+    assert names(tmp_path) == [name]
+
+
+def test_folders_of_code_may_have_the_names_of_files_with_secrets(tmp_path: Path):
+    write(tmp_path, {"credentials/a.py": "", "kubeconfig/a.py": "", "credentials.py": ""})
+    assert names(tmp_path) == ["credentials.py", "credentials/a.py", "kubeconfig/a.py"]
+
+
+@pytest.mark.parametrize("place", [PIECE - 4, PIECE, 3 * PIECE + 7, 3 * PIECE - OVERLAP - 4])
+def test_a_file_is_looked_at_to_its_end(tmp_path: Path, place: int):
+    write(tmp_path, {"log.txt": " " * place + "AccountKey=abc=="})
+    with pytest.raises(PackagingError, match=r"log\.txt \(holds 'AccountKey='\)"):
+        names(tmp_path)
+
+
+@pytest.mark.parametrize("shown", [30, 40, 41, 127, 128, 139, 140])
+def test_what_the_end_of_a_piece_cuts_off_is_judged_whole(tmp_path: Path, shown: int):
+    write(tmp_path, {"log.txt": " " * (PIECE - shown) + AZURITE + " AccountKey=<your key>"})
+    assert names(tmp_path) == ["log.txt"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("before", ["", " " * PIECE, "\N{GRINNING FACE}" * (PIECE // 4)])
+def test_secrets_are_found_in_the_text_of_windows(tmp_path: Path, encoding: str, before: str):
+    text = f"\N{BYTE ORDER MARK}{before}AccountName=a;AccountKey=abc=="
+    write(tmp_path, {"storage.txt": text.encode(encoding)})
+    with pytest.raises(PackagingError, match=r"storage\.txt \(holds 'AccountKey='\)"):
+        names(tmp_path)
 
 
 @pytest.mark.parametrize("name", [".env", "prod.env", ".envrc", "local.settings.json"])
@@ -297,19 +380,76 @@ def test_settings_with_secrets_are_refused_even_when_they_are_asked_for(tmp_path
         names(tmp_path)
 
 
-def test_a_certificate_is_no_secret(tmp_path: Path):
-    write(tmp_path, {"ca.pem": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"})
-    assert names(tmp_path) == ["ca.pem"]
+@pytest.mark.parametrize("name", ["ca.pem", "ca.key", ".azure/ca.crt", ".azure/ca.cer"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        CERTIFICATE,
+        f"{CERTIFICATE}\n{CERTIFICATE}".replace("\n", "\r\n"),
+        f"# Issuer: A\n# Label: B\n{CERTIFICATE}",
+        f"##\n## Bundle\n##\n\nAn Authority\n============\n{CERTIFICATE}",
+    ],
+)
+def test_a_file_of_certificates_is_no_secret(tmp_path: Path, name: str, text: str):
+    write(tmp_path, {".funcignore": "", name: text})
+    assert names(tmp_path) == [name]
 
 
-def test_a_link_to_a_folder_is_refused_and_one_to_a_file_followed(tmp_path: Path):
-    folder = write(tmp_path / "project", {"a.py": "1"})
-    write(tmp_path / "outside", {"b.py": "2"})
-    (folder / "b.py").symlink_to(tmp_path / "outside" / "b.py")
-    assert names(folder) == ["a.py", "b.py"]
-    (folder / "linked").symlink_to(tmp_path / "outside", target_is_directory=True)
-    with pytest.raises(PackagingError, match="linked is a link to a folder"):
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (".npmrc", f"registry=https://example.org\n{CERTIFICATE}"),
+        ("credentials", CERTIFICATE),
+        ("id_rsa", CERTIFICATE),
+        ("server.pem", f"{CERTIFICATE}password: k3y\n"),
+        ("server.key", f"-----BEGIN DH PARAMETERS-----\nk3y\n{CERTIFICATE}"),
+        ("server.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n"),
+        ("server.pem", "# nothing\n"),
+    ],
+)
+def test_what_has_more_than_certificates_is_judged_by_its_name(
+    tmp_path: Path, name: str, text: str
+):
+    write(tmp_path, {".funcignore": "", name: text})
+    with pytest.raises(PackagingError, match=f"{re.escape(name)} \\(by its name"):
+        names(tmp_path)
+
+
+def test_a_link_to_a_file_of_the_project_is_followed(tmp_path: Path):
+    write(tmp_path, {"project/a.py": "1"})
+    (tmp_path / "linked").symlink_to("project", target_is_directory=True)
+    (tmp_path / "project" / "b.py").symlink_to("a.py")
+    assert names(tmp_path / "project") == ["a.py", "b.py"]
+    assert names(tmp_path / "linked") == ["a.py", "b.py"]
+
+
+def test_a_link_that_leads_out_of_the_project_is_refused(tmp_path: Path):
+    folder = write(tmp_path / "project", {"a.py": "1", ".funcignore": ""})
+    outside = write(tmp_path / "outside", {"b.py": "2"}) / "b.py"
+    (folder / "b.py").symlink_to("../outside/b.py")
+    said = f"b.py is a link to {outside}, which is outside of the project: copy the file into"
+    with pytest.raises(PackagingError, match=re.escape(said)):
         names(folder)
+    write(folder, {".funcignore": "b.py"})
+    assert names(folder) == ["a.py"]
+
+
+def test_a_link_to_a_folder_is_refused(tmp_path: Path):
+    write(tmp_path, {"folder/a.py": "1"})
+    (tmp_path / "linked").symlink_to("folder", target_is_directory=True)
+    with pytest.raises(PackagingError, match="linked is a link to a folder"):
+        names(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [("", "a link to keys/id_rsa, by its name"), ("AccountKey=abc==", "holds 'AccountKey='")],
+)
+def test_a_link_is_judged_by_the_name_of_its_file_too(tmp_path: Path, content: str, why: str):
+    write(tmp_path, {"keys/id_rsa": content, ".funcignore": "keys"})
+    (tmp_path / "notes.py").symlink_to("keys/id_rsa")
+    with pytest.raises(PackagingError, match=rf"notes\.py \({why}\)"):
+        names(tmp_path)
 
 
 # --- the zip file ---

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import codecs
 import re
-from collections.abc import Iterator, Set
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Set
+from pathlib import Path, PurePosixPath
 
 import pathspec
 
@@ -64,31 +65,82 @@ SECRET_NAMES = (
     "azureProfile.json",
     "msal_token_cache.*",
     "credentials*.json",
+    "client_secret*.json",
+    "*.tfstate",
+    "*.tfstate.*",
+    ".htpasswd",
     ".aws/",
     ".azure/",
 )
-SECRET_MARKS = {
-    rb"PRIVATE KEY-----": "'PRIVATE KEY'",
-    rb"AccountKey=": "'AccountKey='",
-    rb"SharedAccessKey=": "'SharedAccessKey='",
-}
-"""What a file with a secret holds: a private key, or a storage or message bus key."""
+SECRET_FILES = frozenset({"credentials", "kubeconfig"})
+"""AWS's and Kubernetes' own. Folders of code have such names, too, and may keep them."""
 
-WHOLE_SECRETS = {
-    # Between the mark and the key a literal may have line ends, quotes and the like.
-    rb"PRIVATE KEY-----(?:\\[nr]|[\s\"'+()\\])*[A-Za-z0-9+/]{40}": "a private key",
-    rb"AccountKey=[A-Za-z0-9+/]{86}==": "a storage key",
-    rb"SharedAccessKey=[A-Za-z0-9+/]{43}=": "a message bus key",
-}
-"""Code may speak of keys, so of Python's files only those are refused that hold a whole one."""
+CERTIFICATE_SUFFIXES = frozenset({".pem", ".crt", ".cer", ".key"})
+"""Of files that may be certificates, whatever else their names say."""
 
 PUBLIC_KEY = (
     b"Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 """Azurite's, which everybody knows."""
 
-LOOKED_INTO = 1024 * 1024
-"""Bytes of a file that are looked at."""
+_NOT_PUBLIC = rb"(?!" + re.escape(PUBLIC_KEY) + rb")"
+
+_REAL = rb"(?![<{$]|\.\.\.)"
+"""Where no placeholder begins: no key begins as ``<your key>``, ``{key}``, ``${KEY}`` and ``...``
+do."""
+
+_GIVEN = rb"[\"']?[ \t]{0,9}=[ \t]{0,9}[\"']?" + _REAL + rb"[^\s\"'=]"
+"""A value on the same line: a template has the name alone."""
+
+_AWS = (b"aws_secret_access_key", b"AWS_SECRET_ACCESS_KEY")
+"""As two, since a search without regard to case takes twenty times as long."""
+
+SECRET_MARKS = {
+    rb"PRIVATE KEY-----": "'PRIVATE KEY'",
+    rb"AccountKey=" + _REAL + _NOT_PUBLIC: "'AccountKey='",
+    rb"SharedAccessKey=" + _REAL: "'SharedAccessKey='",
+    # It follows '=' in a connection string, a space in a header.
+    rb"SharedAccessSignature[\s\"':=]{1,9}[^\s\"'<>]{0,1000}sig=" + _REAL: (
+        "'SharedAccessSignature'"
+    ),
+    **{name + _GIVEN: "'aws_secret_access_key'" for name in _AWS},
+    rb"_authToken" + _GIVEN: "'_authToken='",
+}
+"""What a file with a secret holds: a private key, the key or signature of a storage account or
+message bus, AWS's key, or a token of npm's."""
+
+WHOLE_SECRETS = {
+    # Between the mark and the key a literal may have line ends, quotes and the like.
+    rb"PRIVATE KEY-----(?:\\[nr]|[\s\"'+()\\]){0,1000}[A-Za-z0-9+/]{40}": "a private key",
+    # People also put their key between the brackets of the placeholder.
+    rb"AccountKey=<?" + _NOT_PUBLIC + rb"[A-Za-z0-9+/]{86}==": "a storage key",
+    rb"SharedAccessKey=<?[A-Za-z0-9+/]{43}=": "a message bus key",
+    rb"SharedAccessSignature[\s\S]{0,1000}?sig=<?(?:[A-Za-z0-9+/]|%2[BbFf]){43}(?:=|%3[Dd])": (
+        "a shared access signature"
+    ),
+    # As an argument, an item of a mapping, or with its type.
+    **{
+        name + rb"[\s\"'\](:=,<]{1,20}(?:str[\s\"'(=<]{1,20})?[A-Za-z0-9+/]{40}": "an AWS key"
+        for name in _AWS
+    },
+    rb"_authToken[ \t]{0,9}=[ \t]{0,9}[\"'<]?"
+    rb"(?:[a-z]{3}_[A-Za-z0-9]{36}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})": "an npm token",
+}
+"""The same with a key behind it, in any file. Code may speak of keys, so Python's files are
+refused for these alone."""
+
+PIECE = 1024 * 1024
+"""Bytes of a file that are looked at together."""
+
+OVERLAP = 4096
+"""Bytes that are looked at again with the next piece: no mark and key are longer."""
+
+CERTIFICATES = re.compile(
+    rb"(?:-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]++-----END CERTIFICATE-----"
+    # Between them the usual bundles have comments and underlined names.
+    rb"|#[^\n]*+|[^\n]++\n===++|\s)++"
+)
+"""A file of certificates alone."""
 
 
 def project_files(project: Path, *, leave_out: Set[Path] = frozenset()) -> dict[str, Path]:
@@ -99,10 +151,13 @@ def project_files(project: Path, *, leave_out: Set[Path] = frozenset()) -> dict[
         leave_out: Further files, by absolute path, such as an earlier package.
 
     Raises:
-        PackagingError: One of them looks like a secret, or a folder is a link.
+        PackagingError: One of them looks like a secret, or a link leads to a folder or out of the
+            project.
     """
     found = dict(sorted(_walk(project, project, _rules(project), leave_out)))
-    secrets = [f"{name} ({why})" for name, path in found.items() if (why := _secret(name, path))]
+    secrets = [
+        f"{name} ({why})" for name, path in found.items() if (why := _secret(name, path, project))
+    ]
     if secrets:
         listed = "\n  ".join(secrets)
         raise PackagingError(
@@ -138,21 +193,72 @@ def _walk(
                 )
             yield from _walk(path, project, rules, leave_out)
         elif path.is_file() and not rules.match_file(name) and path.resolve() not in leave_out:
+            if path.is_symlink() and not path.resolve().is_relative_to(project.resolve()):
+                raise PackagingError(
+                    f"{name} is a link to {path.resolve()}, which is outside of the project: "
+                    "copy the file into the project, or name the link in .funcignore"
+                )
             yield name, path
 
 
 _NAMES = pathspec.GitIgnoreSpec.from_lines(SECRET_NAMES)
 
 
-def _secret(name: str, path: Path) -> str | None:
+def _secret(name: str, path: Path, project: Path) -> str | None:
     """Why a file looks like a secret; None when it does not."""
-    with path.open("rb") as file:
-        begin = file.read(LOOKED_INTO).replace(b"AccountKey=" + PUBLIC_KEY, b"")
-    marks = WHOLE_SECRETS if path.suffix == ".py" else SECRET_MARKS
-    for mark, what in marks.items():
-        if re.search(mark, begin):
-            return f"holds {what}"
-    is_certificate = b"-----BEGIN CERTIFICATE-----" in begin
-    if _NAMES.match_file(name) and not is_certificate:
+    # A link is judged by the name of its file, too, which tells more than one chosen for it.
+    real = path.resolve().relative_to(project.resolve()).as_posix()
+    is_code = name.endswith(".py") and real.endswith(".py")
+    if what := _held(path, WHOLE_SECRETS if is_code else SECRET_MARKS | WHOLE_SECRETS):
+        return f"holds {what}"
+    if _is_secret_name(name, path):
         return "by its name"
+    if _is_secret_name(real, path):
+        return f"a link to {real}, by its name"
     return None
+
+
+def _is_secret_name(name: str, path: Path) -> bool:
+    last = PurePosixPath(name)
+    if last.name not in SECRET_FILES and not _NAMES.match_file(name):
+        return False
+    return last.suffix not in CERTIFICATE_SUFFIXES or not _is_certificates(path)
+
+
+def _is_certificates(path: Path) -> bool:
+    if path.stat().st_size > PIECE:  # four times a bundle of all public ones
+        return False
+    content = path.read_bytes()
+    return b"-----BEGIN CERTIFICATE-----" in content and bool(CERTIFICATES.fullmatch(content))
+
+
+def _held(path: Path, marks: Mapping[bytes, str]) -> str | None:
+    """What the first of the marks is that a file holds."""
+    for text, end in _windows(path):
+        for mark, what in marks.items():
+            if (found := re.search(mark, text)) and found.start() < end:
+                return what
+    return None
+
+
+def _windows(path: Path) -> Iterator[tuple[bytes, int]]:
+    """All of a file's text in pieces that overlap, each with the place where the overlap begins.
+
+    What begins in the overlap may be cut off at its end, and is whole in the next piece.
+    """
+    text = b""
+    for piece in _pieces(path):
+        text += piece
+        yield text, len(text) - OVERLAP
+        text = text[-OVERLAP:]
+    yield text, len(text)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """A file's text; UTF-16, which tools of Windows write, as UTF-8."""
+    with path.open("rb") as file:
+        is_utf_16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        decoder = codecs.getincrementaldecoder("utf-16")("replace") if is_utf_16 else None
+        file.seek(0)
+        while piece := file.read(PIECE):
+            yield decoder.decode(piece).encode() if decoder else piece
