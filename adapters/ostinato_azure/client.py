@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from ostinato.errors import (
     InstanceFinishedError,
     InstanceNotFoundError,
     NotRewindableError,
+    OstinatoError,
 )
 from ostinato.events import Event, Json
 from ostinato.ids import validate_instance_id
@@ -33,11 +35,11 @@ from ostinato.replay import PARENT_ENDED
 from ostinato.starting import check_start
 from ostinato_azure import envelope
 from ostinato_azure.claim_text import Claims
-from ostinato_azure.client_history import children_of, failed_children_of, history_of
+from ostinato_azure.client_history import Child, children_of, failed_children_of, history_of
 from ostinato_azure.client_payloads import Payloads
 from ostinato_azure.client_rewind import has_handled_failures
 from ostinato_azure.client_status import input_of, status_of
-from ostinato_azure.management import BRIEF, EVENTS, WHOLE, Management, exists
+from ostinato_azure.management import BRIEF, EVENTS, WHOLE, Management, exists, reason_text
 from ostinato_azure.webhook import Place, Webhook, place_of, place_of_binding
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ class AzureClient:
     """Starts, watches and steers the instances of a function app; see `ostinato.client.Client`.
 
     Every verb raises `AzureError` where the app does not answer as it should. Requests that are
-    throttled or lost are made again a few times. Safe to use from any thread.
+    throttled or lost are made again a few times. Verbs that take a reason raise
+    `PayloadTooLargeError` where it is longer than a URL can be. Safe to use from any thread.
 
     Args:
         url: The app's, e.g. ``https://pipelines.azurewebsites.net``, or its webhooks'.
@@ -294,28 +297,68 @@ class AzureClient:
         self._api.raise_event(instance_id, name, text, is_taken_once=event_id is not None)
 
     def terminate(self, instance_id: str, reason: str = "", *, cascade: bool = True) -> None:
-        """See `Client.terminate`; the children are ended when the instance has."""
-        why = arguments.note(reason, "reason")
-        self._api.steer(instance_id, "terminate", why)
-        if not cascade:
-            return
+        """See `Client.terminate`; the children are ended when the instance has.
+
+        An error with one child does not keep the others from being ended; the first is raised at
+        the end. Terminating a terminated instance again ends the children that are left, those
+        that ``cascade=False`` left among them, before `InstanceFinishedError` is raised.
+        """
+        why = reason_text(reason)
+        if cascade:
+            self._terminate_tree(instance_id, why, set())
+        else:
+            self._api.steer(instance_id, "terminate", why)
+
+    def _terminate_tree(self, instance_id: str, why: str, seen: set[str]) -> None:
+        """End an instance and its open children; ``seen`` are those that are seen to already."""
+        seen.add(instance_id)
+        try:
+            self._api.steer(instance_id, "terminate", why)
+        except InstanceFinishedError:
+            found = self._api.find(instance_id, EVENTS)
+            if found is not None:
+                self._terminate_children(found, seen, is_later=True)
+            raise
         self._await(instance_id, lambda status: status.is_finished, _TAKES_EFFECT_IN)
-        for child in children_of(self._api.get(instance_id, EVENTS)):
+        self._terminate_children(self._api.get(instance_id, EVENTS), seen, is_later=False)
+
+    def _terminate_children(self, found: dict[str, Any], seen: set[str], *, is_later: bool) -> None:
+        """End the open children of an instance, unless it ended otherwise than by termination.
+
+        With ``is_later``, it ended some time ago, and a child's id may be another's by now.
+        """
+        status = RuntimeStatus(found["runtimeStatus"])
+        if status.is_finished and status is not RuntimeStatus.TERMINATED:
+            return
+        first: OstinatoError | None = None
+        for child in children_of(found):
+            if not child.is_open or child.instance_id in seen:
+                continue
             try:
-                self.terminate(child, PARENT_ENDED)
+                if not is_later or self._is_still(child):
+                    self._terminate_tree(child.instance_id, PARENT_ENDED, seen)
             except (InstanceFinishedError, InstanceNotFoundError):
                 continue
+            except OstinatoError as error:
+                first = first or error
+        if first is not None:
+            raise first
+
+    def _is_still(self, child: Child) -> bool:
+        """Whether the child's id is not another instance's by now."""
+        below = self._api.find(child.instance_id, BRIEF)
+        return below is not None and child.is_still(below)
 
     def suspend(self, instance_id: str, reason: str = "") -> None:
         """See `Client.suspend`; it has taken effect, unless the app is down."""
-        why = arguments.note(reason, "reason")
+        why = reason_text(reason)
         if self.runtime_status(instance_id) is not RuntimeStatus.SUSPENDED:
             self._api.steer(instance_id, "suspend", why)
             self._await(instance_id, _holds, _TAKES_EFFECT_IN)
 
     def resume(self, instance_id: str, reason: str = "") -> None:
         """See `Client.resume`; it has taken effect, unless the app is down."""
-        why = arguments.note(reason, "reason")
+        why = reason_text(reason)
         if _holds(self.runtime_status(instance_id)):
             self._api.steer(instance_id, "resume", why)
             self._await(instance_id, lambda s: s is not RuntimeStatus.SUSPENDED, _TAKES_EFFECT_IN)
@@ -327,7 +370,7 @@ class AzureClient:
             NotRewindableError: The instance has not failed; or it, or a child that failed with
                 it, handled failures, which Azure's rewind would take out of its history too.
         """
-        why = arguments.note(reason, "reason")
+        why = reason_text(reason)
         found = self._api.get(instance_id, EVENTS)
         if found["runtimeStatus"] != "Failed":
             raise NotRewindableError(
@@ -375,37 +418,78 @@ class AzureClient:
     # Forgetting
 
     def purge(self, instance_id: str) -> int:
-        """See `Client.purge`."""
-        found = self._api.get(instance_id, EVENTS)
-        if not RuntimeStatus(found["runtimeStatus"]).is_finished:
-            raise InstanceExistsError(
-                f"instance {instance_id!r} is {found['runtimeStatus']}: it can be forgotten when "
-                "it has ended"
-            )
-        return self._purge(found)
+        """See `Client.purge`; a child is left alone whose id is another instance's by now."""
+        forgotten: dict[str, int] = {}
+        self._purge(self._api.get(instance_id, EVENTS), forgotten)
+        return sum(forgotten.values())
 
-    def _purge(self, found: dict[str, Any]) -> int:
-        count = 0
-        for child in children_of(found, finished=True):
-            below = self._api.find(child, EVENTS)
-            if below is not None and RuntimeStatus(below["runtimeStatus"]).is_finished:
-                count += self._purge(below)
-        return count + self._api.purge(found["instanceId"])
+    def _purge(self, found: dict[str, Any], forgotten: dict[str, int]) -> None:
+        """Forget an instance, after its children that have ended.
+
+        Args:
+            found: The instance, with its history.
+            forgotten: Takes by id how many were forgotten; an id in it is not looked at again.
+
+        Raises:
+            InstanceExistsError: The instance has not ended, or goes on since.
+        """
+        _refuse_unfinished(found)
+        instance_id = found["instanceId"]
+        forgotten[instance_id] = 0
+        children = children_of(found)
+        for child in children:
+            if child.instance_id not in forgotten:
+                self._purge_child(child, forgotten)
+        # Azure forgets what runs, too, and the children may have taken long.
+        now = self._api.find(instance_id, BRIEF) if children else found
+        if now is not None:
+            _refuse_unfinished(now)
+            forgotten[instance_id] = self._api.purge(instance_id)
+
+    def _purge_child(self, child: Child, forgotten: dict[str, int]) -> None:
+        below = self._api.find(child.instance_id, EVENTS)
+        if below is not None and child.is_still(below):
+            with suppress(InstanceExistsError):
+                self._purge(below, forgotten)
 
     def purge_many(self, query: Query) -> int:
-        """See `Client.purge_many`."""
+        """See `Client.purge_many`; what has gone on or was replaced since it was found stays."""
         count, page = 0, None
-        finished: list[str] = []
+        finished: list[tuple[str, RuntimeStatus, datetime]] = []
         while True:
             listed = self.list_instances(msgspec.structs.replace(query, page=page))
-            finished += [i.instance_id for i in listed.instances if i.runtime_status.is_finished]
+            finished += [
+                (i.instance_id, i.runtime_status, i.created_at)
+                for i in listed.instances
+                if i.runtime_status.is_finished
+            ]
             page = listed.next_page
             if page is None:
                 break
-        for instance_id in finished:
+        for instance_id, status, created_at in finished:
             found = self._api.find(instance_id, EVENTS)
-            count += 0 if found is None else self._purge(found)
+            if found is None or _standing(found) != (status, created_at):
+                continue
+            forgotten: dict[str, int] = {}
+            with suppress(InstanceExistsError):
+                self._purge(found, forgotten)
+            count += sum(forgotten.values())
         return count
+
+
+def _standing(found: dict[str, Any]) -> tuple[RuntimeStatus, datetime]:
+    """Where an instance stands, and since when it is."""
+    created_at = datetime.fromisoformat(found["createdTime"])
+    return RuntimeStatus(found["runtimeStatus"]), created_at
+
+
+def _refuse_unfinished(found: dict[str, Any]) -> None:
+    """Raise `InstanceExistsError` unless an instance may be forgotten."""
+    if not RuntimeStatus(found["runtimeStatus"]).is_finished:
+        raise InstanceExistsError(
+            f"instance {found['instanceId']!r} is {found['runtimeStatus']}: it can be forgotten "
+            "when it has ended"
+        )
 
 
 def _holds(status: RuntimeStatus) -> bool:

@@ -40,7 +40,7 @@ def _terminate(client: AzureClient, instance_id: str, reason: str) -> None:
         try:
             return client.terminate(instance_id, reason)
         except InstanceFinishedError:
-            return None
+            return None  # what an earlier try left of its tree has been ended before this is raised
         except InstanceNotFoundError:
             if time.monotonic() + pause > deadline:
                 return None

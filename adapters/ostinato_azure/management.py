@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal, cast
+from urllib.parse import quote
 
-from ostinato.errors import InstanceExistsError, InstanceFinishedError, InstanceNotFoundError
+from ostinato import arguments
+from ostinato.errors import (
+    InstanceExistsError,
+    InstanceFinishedError,
+    InstanceNotFoundError,
+    PayloadTooLargeError,
+)
 from ostinato_azure.webhook import Answer, AzureError, Webhook
 
 BRIEF = {"showInput": "false"}
@@ -18,6 +25,9 @@ WHOLE = {"showHistory": "true", "showHistoryOutput": "true", "showInput": "true"
 """Asks for everything."""
 
 _TOKEN = "x-ms-continuation-token"
+
+_LONGEST_REASON = 6_000
+"""Bytes of a reason in a URL: Kestrel takes 8,192 for the line that begins a request."""
 
 
 class Management:
@@ -199,6 +209,26 @@ class Management:
         if answer.status == 404:
             return int(answer.is_repeat)
         return int(answer.json()["instancesDeleted"])
+
+
+def reason_text(reason: Any) -> str:
+    """Return a reason that can be sent.
+
+    Raises:
+        TypeError: It is no str.
+        ValueError: It has lone surrogates.
+        PayloadTooLargeError: It is longer than a URL can be. It is not cut: what the history has
+            would look like the whole of it, and the rest would be lost.
+    """
+    text = arguments.note(reason, "reason")
+    size = len(quote(text, safe=""))
+    if size > _LONGEST_REASON:
+        raise PayloadTooLargeError(
+            f"the reason is {size:,} bytes long as part of a URL, by which a function app is told "
+            f"of it; {_LONGEST_REASON:,} are the most. Give a shorter one, e.g. one that names "
+            "where the rest is"
+        )
+    return text
 
 
 def exists(instance_id: str, status: str) -> InstanceExistsError:

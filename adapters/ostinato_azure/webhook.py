@@ -236,7 +236,8 @@ class Webhook:
 
         Raises:
             UnsupportedError: A segment is empty or dots, which URLs leave out.
-            AzureError: There was no answer, or one with a status that is not ``allowed``.
+            AzureError: There was no answer, or one that cannot be read or has a status that is
+                not ``allowed``; or the URL would be none, e.g. too long.
         """
         import httpx
 
@@ -262,6 +263,13 @@ class Webhook:
                 again, wait = never_sent or (lost and repeatable), pause
                 if not (again and left and time.monotonic() + wait < deadline):
                     raise self._silence(error, is_unsure=is_repeat and method != "GET") from None
+            except httpx.InvalidURL as error:
+                raise AzureError(
+                    f"{self._place.base} cannot be asked for that: {self._why(error)}"
+                ) from None
+            except httpx.RequestError as error:
+                told = f"the answer of {self._place.base} cannot be read: {self._why(error)}"
+                raise _fault(AzureError, told, is_unsure=method != "GET") from None
             else:
                 lost = got.status_code in _LOST_ON_THE_WAY
                 refused = got.status_code in _REFUSED_FOR_NOW
@@ -307,9 +315,11 @@ class Webhook:
         return Answer(status, got.text, dict(got.headers), is_repeat, shown)
 
     def _silence(self, error: Exception, *, is_unsure: bool) -> AzureError:
-        why = f"{type(error).__name__} {error}".strip()
-        told = f"{self._place.base} did not answer: {why}"
+        told = f"{self._place.base} did not answer: {self._why(error)}"
         return _fault(UnavailableError, told, is_unsure=is_unsure)
+
+    def _why(self, error: Exception) -> str:
+        return self._shown(f"{type(error).__name__} {error}".strip())
 
     def _shown(self, text: str) -> str:
         """The beginning of a text without the key, which is taken out first: a half of it would

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,10 +17,12 @@ import ostinato as ost
 import ostinato_azure
 from ostinato import events as ev
 from ostinato.client import Query, RuntimeStatus, Start
+from ostinato.events import Parent
 from ostinato.testing import ManualClock, replay_history
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
+from ostinato_azure.webhook import AzureError
 from tests.conformance.harness import EPOCH
 
 PATIENCE = 30.0
@@ -121,7 +123,18 @@ def application() -> ost.App:
         return "new"
         yield
 
+    @app.orchestration
+    def over(ctx: ost.OrchestrationContext, child_id: str):
+        return (yield ctx.call_sub_orchestrator(job, 1, instance_id=child_id))
+
+    @app.orchestration
+    def lingers(ctx: ost.OrchestrationContext, child_id: str):
+        yield ctx.call_sub_orchestrator(job, 1, instance_id=child_id)
+        yield ctx.wait_for_external_event("go")
+
     _ = (
+        over,
+        lingers,
         once,
         tolerant,
         fan_out,
@@ -162,6 +175,25 @@ def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
     made = Stand(grpc=request.param == "grpc")
     yield made
     made.close()
+
+
+class Meanwhile(httpx.BaseTransport):
+    """Carries requests, and has something happen right before the first of a kind."""
+
+    def __init__(self, before: str, happens: Callable[[], object]) -> None:
+        self._inner = httpx.HTTPTransport()
+        self._before = before
+        self._happens: Callable[[], object] | None = happens
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.rpartition("/durabletask/")[2]
+        if self._happens is not None and f"{request.method} {path}" == self._before:
+            happens, self._happens = self._happens, None
+            happens()
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 @pytest.fixture
@@ -421,6 +453,98 @@ def test_many_are_purged_page_by_page_and_unfinished_ones_stay(client: AzureClie
     assert {s.instance_id for s in client.list_instances().instances} == {"busy", "red"}
 
 
+def test_purging_leaves_the_children_of_what_has_not_ended(
+    client: AzureClient, stand: Stand
+) -> None:
+    client.start("lingers", "done", instance_id="one")
+    stand.settle()
+    with pytest.raises(ost.InstanceExistsError, match="'one' is Running: it can be forgotten when"):
+        client.purge("one")
+    assert client.get_status("done").output == 2
+
+
+def test_purging_leaves_a_childs_id_that_is_anothers_by_now(
+    client: AzureClient, stand: Stand
+) -> None:
+    for parent, child in (("one", "daily"), ("two", "weekly"), ("three", "weekly")):
+        client.wait(client.start("over", child, instance_id=parent), PATIENCE)
+    stand.clock.advance(timedelta(hours=1))
+    client.start("job", 5, instance_id="daily", if_exists="replace_finished")
+    assert client.wait("daily", PATIENCE).output == 10
+    assert (client.purge("one"), client.purge("two")) == (1, 1)
+    assert client.get_status("daily").output == 10
+    assert client.get_status("weekly").parent == Parent("three", "", -1)
+    assert client.purge("three") == 2
+
+
+def _replace(client: AzureClient) -> None:
+    client.start("waits", instance_id="b", if_exists="replace_finished")
+
+
+def _replace_and_wait(client: AzureClient) -> None:
+    client.start("job", 2, instance_id="b", if_exists="replace_finished")
+    client.wait("b", PATIENCE)
+
+
+def _rewind_and_wait(client: AzureClient) -> None:
+    client.rewind("b")
+    client.wait("b", PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("happens", "then"),
+    [
+        (_replace, {"Pending", "Running"}),
+        (_replace_and_wait, {"Completed"}),
+        (_rewind_and_wait, {"Completed"}),
+    ],
+)
+def test_what_goes_on_or_is_replaced_while_many_are_purged_is_passed_over(
+    client: AzureClient, stand: Stand, happens: Callable[[AzureClient], object], then: set[str]
+) -> None:
+    broken.set()
+    for instance_id in ("a", "b", "c"):
+        client.wait(client.start("job", 1, instance_id=instance_id), PATIENCE)
+    broken.clear()
+    stand.clock.advance(timedelta(hours=1))
+    way = Meanwhile("GET instances/b", lambda: happens(client))
+    with closing(AzureClient(stand.host.url, app=stand.app, transport=way)) as purging:
+        assert purging.purge_many(Query(status="Failed")) == 2
+    (left,) = client.list_instances().instances
+    assert left.instance_id == "b"
+    assert left.runtime_status in then
+
+
+@pytest.fixture
+def replaced(stand: Stand) -> Iterator[AzureClient]:
+    """A client that forgets children while their parent, which has ended, is replaced."""
+    client = stand.client
+    client.wait(client.start("over", "a-child", instance_id="one"), PATIENCE)
+
+    def replace() -> None:
+        client.start("waits", instance_id="one", if_exists="replace_finished")
+        stand.settle()
+
+    way = Meanwhile("DELETE instances/a-child", replace)
+    with closing(AzureClient(stand.host.url, app=stand.app, transport=way)) as purging:
+        yield purging
+
+
+def test_an_instance_that_is_replaced_while_its_children_are_purged_stays(
+    client: AzureClient, replaced: AzureClient
+) -> None:
+    with pytest.raises(ost.InstanceExistsError, match="'one' is Running"):
+        replaced.purge("one")
+    assert [s.instance_id for s in client.list_instances().instances] == ["one"]
+
+
+def test_what_is_forgotten_is_counted_where_its_parent_stays(
+    client: AzureClient, replaced: AzureClient
+) -> None:
+    assert replaced.purge_many(Query(prefix="o")) == 1
+    assert [s.instance_id for s in client.list_instances().instances] == ["one"]
+
+
 def test_instances_are_listed_by_status_time_prefix_tags_and_page(
     client: AzureClient, stand: Stand
 ) -> None:
@@ -490,6 +614,43 @@ def test_names_and_ids_with_signs_reach_what_they_name() -> None:
     assert asked == [
         "/runtime/webhooks/durabletask/instances/a%3Ab%40c/raiseEvent/go%2Fon%3F%23%C3%BC"
     ]
+
+
+@pytest.mark.parametrize(
+    "verb", [AzureClient.terminate, AzureClient.suspend, AzureClient.resume, AzureClient.rewind]
+)
+def test_a_reason_that_no_url_can_hold_is_refused_before_anything_is_asked(
+    verb: Callable[[AzureClient, str, str], None],
+) -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(202)
+
+    client = AzureClient("https://app.example", transport=httpx.MockTransport(answer))
+    for reason in ("x" * 6_001, "é" * 1_001):
+        with pytest.raises(
+            ost.PayloadTooLargeError, match=r"6,0\d\d? ?.*bytes long as part of a URL"
+        ):
+            verb(client, "one", reason)
+    client.close()
+    assert asked == []
+
+
+@pytest.mark.parametrize("reason", ["x" * 6_000, "é" * 1_000])
+def test_the_longest_reason_is_kept_whole(client: AzureClient, stand: Stand, reason: str) -> None:
+    client.start("waits", instance_id="one")
+    client.terminate("one", reason)
+    assert client.wait("one", PATIENCE).output == reason
+
+
+def test_a_name_of_an_event_that_no_url_can_hold_is_an_error_that_names_the_app(
+    client: AzureClient,
+) -> None:
+    client.start("waits", instance_id="one")
+    with pytest.raises(AzureError, match=r"http://127\.0\.0\.1:.* cannot be asked for that"):
+        client.raise_event("one", "x" * 70_000)
 
 
 def test_without_the_application_any_name_is_taken_and_an_unknown_one_fails(stand: Stand) -> None:

@@ -24,6 +24,8 @@ from ostinato_azure.operations import (
     TerminateTree,
     operation_text,
 )
+from ostinato_azure.webhook import AzureError
+from tests.azure.test_client_lost_answers import Losing, fault
 from tests.conformance.harness import EPOCH
 
 PATIENCE = 30.0
@@ -115,6 +117,25 @@ def test_a_tree_is_ended_and_the_reason_is_told(
     twice(TerminateTree("above", "no longer wanted"))
     assert client.wait("above", PATIENCE).output == "no longer wanted"
     assert client.wait("below", PATIENCE).output == "parent ended"
+
+
+def test_a_tree_whose_ending_broke_off_is_ended_when_that_is_done_again(
+    host: FunctionsHost, client: AzureClient
+) -> None:
+    client.start("parent", instance_id="above")
+    host.hub.settle(PATIENCE)
+    way = Losing(host, [fault])
+    way.verb, way.arrives = "POST instances/below/terminate", False
+    failing = AzureClient(host.url, transport=way)
+    operation = operation_text(TerminateTree("above", "no longer wanted"))
+    with pytest.raises(AzureError, match="answered 500"):
+        perform(operation, failing)
+    assert client.get_status("below").runtime_status == "Running"
+    for _ in range(2):
+        assert perform(operation, failing) is None
+        assert client.wait("above", PATIENCE).output == "no longer wanted"
+        assert client.wait("below", PATIENCE).output == "parent ended"
+    failing.close()
 
 
 def test_a_child_that_is_not_there_yet_is_waited_for(client: AzureClient) -> None:

@@ -3,7 +3,10 @@ may have been done."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -11,7 +14,7 @@ import pytest
 
 import ostinato as ost
 import ostinato_azure
-from ostinato.client import RuntimeStatus
+from ostinato.client import Query, RuntimeStatus
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
@@ -21,6 +24,7 @@ from ostinato_azure.webhook import AzureError, UnavailableError, Webhook, place_
 from tests.conformance.harness import EPOCH
 
 PATIENCE = 30.0
+_JSON = {"Content-Type": "application/json"}
 
 
 class Losing(httpx.BaseTransport):
@@ -38,17 +42,25 @@ class Losing(httpx.BaseTransport):
         """Ends the path of requests whose answers are lost; none while it is empty."""
         self.asked: list[str] = []
         self.arrives = True
+        self.tells_parents = True
+        """Whether instances tell their parents, as they do not where Azure Storage keeps them."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.rpartition("/durabletask/")[2]
         self.asked.append(f"{request.method} {path}")
         is_meant = bool(self.verb) and f"{request.method} {path}".endswith(self.verb)
         if not (is_meant and self._faults):
-            return self._inner.handle_request(request)
+            return self._told(self._inner.handle_request(request))
         if self.arrives:
             self._inner.handle_request(request).read()
             self._host.hub.settle(PATIENCE)
         return self._faults.pop(0)()
+
+    def _told(self, answer: httpx.Response) -> httpx.Response:
+        if self.tells_parents:
+            return answer
+        text = re.sub(rb'"parentInstanceId":"[^"]*",', b"", answer.read())
+        return httpx.Response(answer.status_code, headers=_JSON, content=text)
 
     def close(self) -> None:
         self._inner.close()
@@ -96,9 +108,21 @@ class Stand:
                 found.append(event)
             return found
 
-        _ = job, collects
+        @app.orchestration
+        def tree(ctx: ost.OrchestrationContext, below: dict[str, Any]):
+            children = [
+                ctx.call_sub_orchestrator(tree, under, instance_id=child)
+                for child, under in below.items()
+            ]
+            if children:
+                yield ctx.task_all(children)
+            else:
+                yield ctx.wait_for_external_event("go")
+
+        _ = job, collects, tree
         self._worker = DirectWorker(ostinato_azure.function_app(app))
-        self.host = FunctionsHost(self._worker, clock=ManualClock(EPOCH))
+        self.clock = ManualClock(EPOCH)
+        self.host = FunctionsHost(self._worker, clock=self.clock)
         self.faults: list[Callable[[], httpx.Response]] = []
         self.way = Losing(self.host, self.faults)
         self.client = AzureClient(self.host.url, app=app, transport=self.way)
@@ -368,3 +392,136 @@ def test_children_are_looked_for_when_the_instance_has_ended() -> None:
     ended = [request.url.path.split("/")[-2] for request in app.asked if request.method == "POST"]
     assert ended == ["one", "child"]
     assert len(app.asked) == 8
+
+
+# --- trees that were ended in part ---
+
+TREE: dict[str, Any] = {"one": {}, "two": {"under": {}}, "three": {}}
+
+
+@pytest.fixture
+def root(stand: Stand, client: AzureClient) -> str:
+    """The root of a tree whose leaves wait; requests that fail do not arrive."""
+    client.start("tree", TREE, instance_id="root")
+    stand.host.hub.settle(PATIENCE)
+    stand.way.arrives = False
+    return "root"
+
+
+def running(stand: Stand) -> set[str]:
+    """What still runs when all that was asked for has taken effect."""
+    stand.host.hub.settle(PATIENCE)
+    listed = stand.client.list_instances(Query(status="Running")).instances
+    return {status.instance_id for status in listed}
+
+
+@pytest.mark.parametrize("fails", [fault, late])
+def test_an_error_with_one_child_does_not_keep_the_others_from_being_ended(
+    stand: Stand, client: AzureClient, root: str, fails: Callable[[], httpx.Response]
+) -> None:
+    stand.lose("POST instances/one/terminate", fails)
+    with pytest.raises(AzureError, match=r"answered 500|ReadTimeout"):
+        client.terminate(root)
+    assert running(stand) == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("fails", "left"),
+    [
+        ("GET instances/root", {"one", "two", "three", "under"}),
+        ("POST instances/one/terminate", {"one"}),
+        ("POST instances/under/terminate", {"under"}),
+        ("GET instances/two", {"under"}),
+    ],
+)
+@pytest.mark.parametrize("tells_parents", [True, False])
+def test_a_tree_whose_ending_broke_off_is_ended_by_terminating_its_root_again(
+    stand: Stand, client: AzureClient, root: str, fails: str, left: set[str], tells_parents: bool
+) -> None:
+    stand.way.tells_parents = tells_parents
+    stand.lose(fails, fault)
+    with pytest.raises(AzureError):
+        client.terminate(root, "enough")
+    assert running(stand) == left
+    with pytest.raises(ost.InstanceFinishedError, match="'root' has ended"):
+        client.terminate(root, "again")
+    assert running(stand) == set()
+    assert client.get_status(root).output == "enough"
+
+
+def test_an_error_while_what_was_left_is_ended_is_raised(
+    stand: Stand, client: AzureClient, root: str
+) -> None:
+    stand.lose("POST instances/one/terminate", fault, fault)
+    for _ in range(2):
+        with pytest.raises(AzureError, match="answered 500"):
+            client.terminate(root)
+    with pytest.raises(ost.InstanceFinishedError):
+        client.terminate(root)
+    assert running(stand) == set()
+
+
+def test_children_that_were_left_on_purpose_are_ended_when_their_parent_is_terminated_with_them(
+    stand: Stand, client: AzureClient, root: str
+) -> None:
+    client.terminate(root, cascade=False)
+    stand.host.hub.settle(PATIENCE)
+    with pytest.raises(ost.InstanceFinishedError):
+        client.terminate(root, cascade=False)
+    assert running(stand) == {"one", "two", "three", "under"}
+    with pytest.raises(ost.InstanceFinishedError):
+        client.terminate(root)
+    assert running(stand) == set()
+
+
+@pytest.mark.parametrize("tells_parents", [True, False])
+def test_a_childs_id_that_is_anothers_by_now_is_left_alone(
+    stand: Stand, client: AzureClient, root: str, tells_parents: bool
+) -> None:
+    stand.way.tells_parents = tells_parents
+    client.terminate(root)
+    stand.clock.advance(timedelta(hours=1))
+    client.start("collects", instance_id="one", if_exists="replace_finished")
+    client.start("tree", {"two": {}}, instance_id="another")
+    stand.host.hub.settle(PATIENCE)
+    with pytest.raises(ost.InstanceFinishedError):
+        client.terminate(root)
+    assert running(stand) == {"one", "another", "two"}
+
+
+@pytest.mark.parametrize("status", ["Completed", "Failed"])
+def test_children_of_an_instance_that_ended_otherwise_are_left_alone(status: str) -> None:
+    child = {"EventType": "SubOrchestrationInstanceCreated", "InstanceId": "child"}
+    found = {"instanceId": "one", "runtimeStatus": status, "historyEvents": [child]}
+    refused = Told(httpx.Response(410), httpx.Response(200, json=found))
+    with (
+        _client_of(refused) as client,
+        pytest.raises(ost.InstanceFinishedError, match="'one' has ended"),
+    ):
+        client.terminate("one")
+    came_first = Told(httpx.Response(202), *(httpx.Response(200, json=found) for _ in range(2)))
+    with _client_of(came_first) as client:
+        client.terminate("one")
+    for app in (refused, came_first):
+        assert [r.url.path.split("/")[-2] for r in app.asked if r.method == "POST"] == ["one"]
+
+
+def _client_of(app: Told) -> closing[AzureClient]:
+    return closing(AzureClient("https://app.example", transport=app.transport))
+
+
+def test_an_instance_that_waits_for_a_child_of_its_own_id_is_ended_and_forgotten() -> None:
+    child = {"EventType": "SubOrchestrationInstanceCreated", "InstanceId": "one"}
+    found = {"instanceId": "one", "runtimeStatus": "Terminated", "historyEvents": [child]}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(410)
+        deleted = {"instancesDeleted": 1}
+        return httpx.Response(200, json=deleted if request.method == "DELETE" else found)
+
+    transport = httpx.MockTransport(answer)
+    with closing(AzureClient("https://app.example", transport=transport)) as client:
+        with pytest.raises(ost.InstanceFinishedError):
+            client.terminate("one")
+        assert client.purge("one") == 1

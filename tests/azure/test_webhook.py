@@ -192,6 +192,39 @@ def test_an_app_that_takes_too_long_is_not_asked_again() -> None:
         app.webhook.request("GET", "instances")
 
 
+def test_a_url_that_is_none_is_an_error_that_names_the_app() -> None:
+    app = App()
+    for parts, query in ((("instances",), {"reason": "x" * 70_000}), (("x" * 70_000,), {})):
+        with pytest.raises(
+            AzureError, match=r"https://app\.example/.* cannot be asked for that: .* too long"
+        ) as caught:
+            app.webhook.request("POST", *parts, query=query)
+        assert not caught.value.may_have_happened
+        assert len(str(caught.value)) < 200
+    assert app.asked == []
+
+
+@pytest.mark.parametrize(("method", "may_have"), [("GET", False), ("POST", True)])
+def test_an_answer_that_cannot_be_read_is_an_error_that_names_the_app(
+    method: str, may_have: bool
+) -> None:
+    text = f"invalid block in {KEY}"
+    app = App(httpx.DecodingError(text))
+    with pytest.raises(
+        AzureError, match=r"https://app\.example/.* cannot be read: DecodingError invalid block"
+    ) as caught:
+        app.webhook.request(method, "instances")
+    assert caught.value.may_have_happened is may_have
+    assert KEY not in str(caught.value)
+
+
+def test_what_went_wrong_on_the_way_is_told_without_the_key() -> None:
+    app = App(httpx.ReadTimeout(f"x-functions-key: {KEY}"))
+    with pytest.raises(UnavailableError, match="ReadTimeout x-functions-key: …") as caught:
+        app.webhook.request("GET", "instances")
+    assert KEY not in str(caught.value)
+
+
 def test_the_key_is_in_no_url_and_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     app = App(httpx.Response(400, text=f"?code={KEY}"))
