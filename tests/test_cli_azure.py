@@ -77,6 +77,17 @@ def do(*arguments: str, input: str | None = None) -> Result:
     return done
 
 
+def test_what_is_in_blob_storage_out_of_reach_is_shown_as_its_claim_with_a_note(stand: Stand):
+    claim = {"$ostinato_claim": 1, "sha256": "0" * 64, "size": 300_000}
+    base = f"{stand.url}/runtime/webhooks/durabletask/orchestrators/waits/one"
+    assert httpx.post(base, json=claim, headers={"x-functions-key": KEY}).status_code == 202
+    told = do("status", "one", "--json")
+    assert told.exit_code == 0
+    assert json.loads(told.stdout)["input"] == claim
+    assert told.stderr.count("the input of instance 'one' is in Blob storage") == 1
+    assert "OSTINATO_CLAIM_CONTAINER" in told.stderr
+
+
 # --- running ---
 
 

@@ -36,7 +36,7 @@ from ostinato.starting import check_start
 from ostinato_azure import envelope
 from ostinato_azure.claim_text import Claims
 from ostinato_azure.client_history import Child, children_of, failed_children_of, history_of
-from ostinato_azure.client_payloads import Payloads
+from ostinato_azure.client_payloads import Payloads, UnclaimedError
 from ostinato_azure.client_rewind import has_handled_failures
 from ostinato_azure.client_status import input_of, status_of
 from ostinato_azure.management import BRIEF, EVENTS, WHOLE, Management, exists, reason_text
@@ -64,6 +64,8 @@ class AzureClient:
         task_hub: Another hub than the app's own.
         app: The application, where it is at hand: names and inputs are then checked.
         claims: Where the app keeps large payloads, if it does.
+        unclaimed: Told of inputs and outputs that cannot be had without ``claims``, each of which
+            is then given as the claim that stands in its place; by default it is an error.
         transport: What carries the requests, in place of the network.
 
     Raises:
@@ -78,9 +80,10 @@ class AzureClient:
         task_hub: str | None = None,
         app: App | None = None,
         claims: Claims | None = None,
+        unclaimed: Callable[[UnclaimedError], None] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._connect(place_of(url, key, task_hub), app, claims, transport)
+        self._connect(place_of(url, key, task_hub), app, claims, unclaimed, transport)
 
     @classmethod
     def from_binding(
@@ -92,7 +95,7 @@ class AzureClient:
             ValueError: The text is no such binding's.
         """
         client = cls.__new__(cls)
-        client._connect(place_of_binding(text), app, claims, None)
+        client._connect(place_of_binding(text), app, claims, None, None)
         return client
 
     def _connect(
@@ -100,11 +103,12 @@ class AzureClient:
         place: Place,
         app: App | None,
         claims: Claims | None,
+        unclaimed: Callable[[UnclaimedError], None] | None,
         transport: httpx.BaseTransport | None,
     ) -> None:
         self._api = Management(Webhook(place, transport=transport))
         self._registry = None if app is None else app.registry
-        self._payloads = Payloads(claims, self._registry, grpc=place.grpc)
+        self._payloads = Payloads(claims, self._registry, grpc=place.grpc, unclaimed=unclaimed)
         self._base = place.base
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ Orchestrations of others know neither: they are given data as the client of thei
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -31,10 +32,20 @@ class Payloads:
         registry: The application's declarations; without them every orchestration is taken for
             ours.
         grpc: Whether orchestrations of others are those of azure-functions-durable 2.x.
+        unclaimed: Told of what cannot be had without claims, which then stays a claim; by
+            default it is an error.
     """
 
-    def __init__(self, claims: Claims | None, registry: Registry | None, *, grpc: bool) -> None:
+    def __init__(
+        self,
+        claims: Claims | None,
+        registry: Registry | None,
+        *,
+        grpc: bool,
+        unclaimed: Callable[[UnclaimedError], None] | None = None,
+    ) -> None:
         self._claims = claims
+        self._unclaimed = unclaimed
         self._registry = registry
         self._grpc = grpc
 
@@ -94,7 +105,8 @@ class Payloads:
             keeps_lost: Whether claims for what is gone are left as they are.
 
         Raises:
-            UnclaimedError: Something is claimed, and this client has no claims.
+            UnclaimedError: Something is claimed, this client has no claims, and nobody is to be
+                told.
             ClaimError: It cannot be had.
         """
         opened = dict(found)
@@ -103,11 +115,15 @@ class Payloads:
             if not is_claimed(text):
                 continue
             if self._claims is None:
-                raise UnclaimedError(
+                missing = UnclaimedError(
                     f"the {name} of instance {found['instanceId']!r} is in Blob storage: give the "
                     "client claims=BlobClaims.connect(...), or the command line's environment the "
                     "app's settings OSTINATO_CLAIM_CONTAINER and AzureWebJobsStorage"
                 )
+                if self._unclaimed is None:
+                    raise missing
+                self._unclaimed(missing)
+                continue
             opened[name] = self._opened(text, keeps_lost=keeps_lost)
         return opened
 

@@ -209,6 +209,17 @@ def test_a_client_without_claims_says_what_it_lacks(stand: Stand) -> None:
     bare.close()
 
 
+def test_a_client_that_only_shows_gives_the_claim_and_tells_what_it_lacks(stand: Stand) -> None:
+    instance_id = stand.client.start("child", "x" * 100_000)
+    stand.client.wait(instance_id, PATIENCE)
+    missing: list[str] = []
+    showing = AzureClient(stand.host.url, unclaimed=lambda error: missing.append(str(error)))
+    status = showing.get_status(instance_id)
+    assert set(status.input) == {"$ostinato_claim", "sha256", "size"}
+    assert any(text.startswith("the input of instance") for text in missing)
+    showing.close()
+
+
 @pytest.fixture
 def forgetful(stand: Stand, storage: str) -> Iterator[tuple[AzureClient, ContainerClient]]:
     """A client that has read no payload yet, and the container that they are in."""

@@ -178,12 +178,11 @@ class Deployed:
 
         What asking again does not mend is raised.
         """
-        from ostinato_azure.client_payloads import UnclaimedError
         from ostinato_azure.webhook import AzureError, NoAccessError
 
         try:
             answer = ask()
-        except (NoAccessError, UnclaimedError):
+        except NoAccessError:
             raise
         except AzureError as error:
             self.trouble = error

@@ -14,6 +14,7 @@ import typer
 
 from ostinato.cli.mending import needing
 from ostinato.cli.outcome import UsageError
+from ostinato.cli.printing import note
 from ostinato.client import Client, Query
 from ostinato.errors import InstanceNotFoundError
 
@@ -157,7 +158,8 @@ def open_store(store: Path) -> Generator[RemoteHub, None, None]:
 def open_app(url: str) -> Generator[AzureClient, None, None]:
     """Open the client of a function app, with the key that the environment has.
 
-    Where the environment also has the app's settings of large payloads, it reads those.
+    Where the environment also has the app's settings of large payloads, it reads those; else the
+    user is told, once, and shown the claims that stand in their place.
 
     Raises:
         UsageError: The URL is none, or the app did not answer as it should.
@@ -165,10 +167,18 @@ def open_app(url: str) -> Generator[AzureClient, None, None]:
     with needing("azure", _OF_EXTRA):
         from ostinato_azure.claims import app_claims
         from ostinato_azure.client import AzureClient
+        from ostinato_azure.client_payloads import UnclaimedError
         from ostinato_azure.webhook import NoAccessError, UnavailableError
 
+        told: set[str] = set()
+
+        def tell(missing: UnclaimedError) -> None:
+            if str(missing) not in told:
+                told.add(str(missing))
+                note(f"note: {missing}")
+
         try:
-            client = AzureClient(url, claims=app_claims())
+            client = AzureClient(url, claims=app_claims(), unclaimed=tell)
         except ValueError as error:
             raise UsageError(str(error)) from None
     try:
