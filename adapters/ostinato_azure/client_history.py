@@ -6,6 +6,7 @@ their ends, times of scheduling kept.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,11 @@ from ostinato_azure import envelope
 from ostinato_azure.failures import failure_from_details, told_to_rewind
 from ostinato_azure.markers import is_marker
 from ostinato_azure.names import CLIENT, GATE
+
+ORCHESTRATION_ERROR = "OrchestrationError"
+"""Type of an instance's failure of which no more than a text is told."""
+
+_TYPE = re.compile(r"([A-Za-z_][\w.]*): ")
 
 _CHILD = "SubOrchestrationInstance"
 _BEGUN = f"{_CHILD}Created"
@@ -89,8 +95,15 @@ def failures_in(found: dict[str, Any]) -> list[Failure]:
 
 
 def failure_in(found: dict[str, Any]) -> Failure:
-    """The failure that ended an instance."""
-    return failure_from_details(*_told_of(found), SUB_ORCHESTRATION_ERROR, found["name"])
+    """The failure that ended an instance.
+
+    Without the history the API tells of ours ``<type>: <message>``, and of one that the host
+    found a text of its own.
+    """
+    details, text = _told_of(found)
+    named = _TYPE.match(text)
+    kind = named[1] if named else ORCHESTRATION_ERROR
+    return failure_from_details(details, text[named.end() :] if named else text, kind, found["name"])
 
 
 def rewinds(found: dict[str, Any]) -> bool | None:
