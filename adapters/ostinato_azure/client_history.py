@@ -102,8 +102,9 @@ def failure_in(found: dict[str, Any]) -> Failure:
     """
     details, text = _told_of(found)
     named = _TYPE.match(text)
-    kind = named[1] if named else ORCHESTRATION_ERROR
-    return failure_from_details(details, text[named.end() :] if named else text, kind, found["name"])
+    if named is None:
+        return failure_from_details(details, text, ORCHESTRATION_ERROR, found["name"])
+    return failure_from_details(details, text[named.end() :], named[1], found["name"])
 
 
 def rewinds(found: dict[str, Any]) -> bool | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from typing import assert_never
 
 import msgspec
 
+from ostinato import events as ev
 from ostinato.actions import Action
-from ostinato.events import Json
+from ostinato.events import Json, Scheduling
+from ostinato_azure.names import CLIENT
 
 
 class Kind(Enum):
@@ -69,8 +72,39 @@ class Entry:
         is_ours = self.kind is Kind.CLIENT or (self.kind is Kind.ACTIVITY and not self.foreign)
         return msgspec.json.encode(self.text).decode() if is_ours else self.text
 
+    def fits(self, event: Scheduling) -> bool:
+        """Whether an event may be what records it."""
+        match event:
+            case ev.TaskScheduled():
+                if event.name == CLIENT:
+                    return self.kind is Kind.CLIENT
+                return self.kind is Kind.ACTIVITY and self.name == event.name
+            case ev.TimerCreated():
+                return self.kind is Kind.TIMER
+            case ev.SubOrchestrationInstanceCreated():
+                return self.kind is Kind.CHILD and self.name == event.name
+            case ev.EventSent():
+                return False
+            case _:
+                assert_never(event)
+
     def once_more(self) -> Entry:
         """What asks for the same again, under a new host id."""
         return replace(
             self, host_id=-1, recorded=False, finished=False, fires=None, is_hop=False, again=True
         )
+
+
+def stands_for(event: Scheduling) -> Entry:
+    """Return an entry for something of the history that the code did not repeat."""
+    match event:
+        case ev.TaskScheduled():
+            return Entry(Kind.ACTIVITY, name=event.name)
+        case ev.TimerCreated():
+            return Entry(Kind.TIMER, due=event.due, fires=event.due)
+        case ev.SubOrchestrationInstanceCreated():
+            return Entry(Kind.CHILD, name=event.name, instance_id=event.instance_id)
+        case ev.EventSent():
+            return Entry(Kind.CLIENT, name=event.name)
+        case _:
+            assert_never(event)

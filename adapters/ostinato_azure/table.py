@@ -43,21 +43,20 @@ from ostinato.actions import (
     Terminated,
     scheduling_event,
 )
-from ostinato.definitions import UNVERSIONED, Registry
+from ostinato.definitions import Registry
 from ostinato.events import SCHEDULING, Event, Json, Scheduling
 from ostinato.failures import ACTIVITY_ERROR, SUB_ORCHESTRATION_ERROR, Failure, unstructured
 from ostinato.ids import child_id
 from ostinato.replay import PARENT_ENDED, Orchestration
-from ostinato_azure import envelope, operations
-from ostinato_azure.entries import Entry, Kind
+from ostinato_azure import envelope, generation, operations
+from ostinato_azure.entries import Entry, Kind, stands_for
+from ostinato_azure.given import activity_payload, child_payload
 from ostinato_azure.markers import (
     MARKERS_END,
     is_marker,
-    is_version_marker,
     marker_due,
-    version_due,
 )
-from ostinato_azure.names import CLIENT, GATE
+from ostinato_azure.names import GATE
 from ostinato_azure.rewinding import Failures
 from ostinato_azure.turns import Turn, recorded_markers, turns_of
 from ostinato_azure.waiting import Chains, Groups
@@ -66,9 +65,6 @@ LONGEST_TIMER = timedelta(days=6)
 """Timers that are due later are set in hops: Azure Storage cannot delay a message for longer."""
 
 HOP = timedelta(days=3)
-
-GONE = "(removed)"
-"""Stands for a version that is no longer registered: its marker does not tell its name."""
 
 MISMATCH = "NonDeterminismError"
 
@@ -200,22 +196,7 @@ class Table:
 
     def continuation(self, outcome: ContinuedAsNew) -> Json:
         """The payload with which the next generation starts."""
-        status, version = outcome.custom_status, outcome.version
-        if version == UNVERSIONED and self._versions(self._core.name) == [None]:
-            version = None
-        carrying = envelope.Envelope(
-            ostinato=envelope.VERSION,
-            data=msgspec.Raw(outcome.input.encode()),
-            version=version,
-            tags=self._tags,
-            events=tuple(
-                envelope.CarriedEvent(e.name, msgspec.Raw(e.data.encode()), e.event_id)
-                for e in outcome.events
-            ),
-            event_ids=outcome.event_ids,
-            status=envelope.NO_STATUS if status is None else msgspec.Raw(status.encode()),
-        )
-        return envelope.written(carrying, once=True)
+        return generation.continuation(self._core.name, outcome, self._around.registry, self._tags)
 
     def close(self) -> None:
         """End the orchestrator's generator."""
@@ -242,7 +223,7 @@ class Table:
                     | ev.SubOrchestrationInstanceCreated()
                     | ev.EventSent()
                 ):
-                    entry = self._device(event) or _stands_for(event)
+                    entry = self._device(event) or stands_for(event)
                     entry.recorded = True
                     self._number(entry, event.task_id)
                 case ev.TaskFailed() | ev.SubOrchestrationInstanceFailed():
@@ -351,50 +332,14 @@ class Table:
             self._begin()
 
     def _start(self, event: ev.ExecutionStarted) -> None:
-        payload = envelope.read(event.input)
-        self._tags = payload.tags
-        started = msgspec.structs.replace(
-            event,
-            input=payload.text,
-            version=self._version(event, payload),
-            tags=payload.tags,
-            start_at=payload.start_at,
-            custom_status=bytes(payload.status).decode() or None,
-            events=tuple(
-                ev.EventRaised(
-                    at=event.at,
-                    name=carried.name,
-                    data=bytes(carried.data).decode(),
-                    event_id=carried.event_id,
-                )
-                for carried in payload.events
-            ),
-            event_ids=payload.event_ids,
-        )
+        started = generation.begin(event, self._around.registry, self._recorded_markers)
+        self._tags = started.tags
         self._clock_stands_at = self._now
-        if payload.start_at is not None and payload.start_at > self._now:
+        if started.start_at is not None and started.start_at > self._now:
             self._waiting_start = started
-            self._ready.append(Entry(Kind.TIMER, due=payload.start_at, again=True))
+            self._ready.append(Entry(Kind.TIMER, due=started.start_at, again=True))
         else:
             self._feed([started])
-
-    def _version(self, event: ev.ExecutionStarted, payload: envelope.Envelope) -> str | None:
-        """The version by the envelope, else by the host's stamp, else by the marker."""
-        if payload.version is not None:
-            return payload.version
-        versions = self._versions(event.name)
-        if event.version and any(versions):
-            return event.version
-        for version in versions:
-            if version is not None and version_due(version) in self._recorded_markers:
-                return version
-        if any(map(is_version_marker, self._recorded_markers)):
-            return GONE
-        return UNVERSIONED if versions == [None] else None
-
-    def _versions(self, name: str) -> list[str | None]:
-        """The versions of an orchestration, in order of registration."""
-        return [d.version for d in self._around.registry.orchestrations() if d.name == name]
 
     def _is_recorded(self, marker: str) -> bool:
         return marker_due(marker) in self._recorded_markers
@@ -549,24 +494,13 @@ class Table:
         action = entry.action
         if not isinstance(action, ScheduleTask) or entry.text:
             return entry
-        if entry.foreign:
-            entry.text = action.input
-            return entry
-        call = envelope.Call(
-            instance_id=self._core.instance_id,
-            execution_id=self._core.execution_id,
-            task_id=action.task_id,
-            first_id=action.task_id if action.first_id is None else action.first_id,
-            attempt=action.attempt,
-            timeout=action.timeout,
-        )
-        payload = envelope.plain(action.input)
-        entry.text = envelope.written(msgspec.structs.replace(payload, call=call))
+        ids = self._core.instance_id, self._core.execution_id
+        entry.text = action.input if entry.foreign else activity_payload(action, *ids)
         return entry
 
     def _ask_child(self, action: CreateSubOrchestration) -> None:
         if action.detached:
-            payload = self._payload(action)
+            payload = child_payload(action, self._around.registry)
             operation = operations.StartDetached(action.instance_id, action.name, payload)
             self._operate(operation, action)
             return
@@ -596,18 +530,9 @@ class Table:
             action=action,
             core_id=action.task_id,
             instance_id=action.instance_id,
-            text=self._payload(action),
+            text=child_payload(action, self._around.registry),
             again=again,
         )
-
-    def _payload(self, action: CreateSubOrchestration) -> Json:
-        """The input of a child or detached instance, with its version where it has one."""
-        definition = self._around.registry.orchestration(action.name, action.version)
-        if definition is None or definition.fn is None:
-            return action.input
-        version = definition.version if action.version is None else action.version
-        carrying = msgspec.structs.replace(envelope.plain(action.input), version=version)
-        return envelope.written(carrying, once=True)
 
     def _refuse_child(self, action: CreateSubOrchestration) -> None:
         message = f"instance id {action.instance_id!r} is in use by an unfinished instance"
@@ -693,7 +618,7 @@ class Table:
         while event.task_id > self._next_host_id and self._was_taken_back():
             self._number(self._write(self._ready.popleft()), self._next_host_id)
         known = self._known.get(event.task_id)
-        if known is not None and (known.recorded or not self._fits(known, event)):
+        if known is not None and (known.recorded or not known.fits(event)):
             return
         entry = known or self._device(event) or self._asked_for(event)
         entry.recorded = True
@@ -728,39 +653,23 @@ class Table:
         if isinstance(event, ev.TimerCreated) and is_marker(event.due):
             return Entry(Kind.MARKER, due=event.due, fires=event.due)
         head = self._ready[0] if self._ready else None
-        if head is not None and self._fits(head, event):
+        if head is not None and head.fits(event):
             return None
         for entry in self._ready:
-            if entry.again and self._fits(entry, event):
+            if entry.again and entry.fits(event):
                 self._ready.remove(entry)
                 return entry
         return None
 
-    @staticmethod
-    def _fits(entry: Entry, event: Scheduling) -> bool:
-        match event:
-            case ev.TaskScheduled():
-                if event.name == CLIENT:
-                    return entry.kind is Kind.CLIENT
-                return entry.kind is Kind.ACTIVITY and entry.name == event.name
-            case ev.TimerCreated():
-                return entry.kind is Kind.TIMER
-            case ev.SubOrchestrationInstanceCreated():
-                return entry.kind is Kind.CHILD and entry.name == event.name
-            case ev.EventSent():
-                return False
-            case _:
-                assert_never(event)
-
     def _asked_for(self, event: Scheduling) -> Entry:
         """The entry at the head of the queue; where it does not fit, the core is told."""
-        if self._ready and self._fits(self._ready[0], event):
+        if self._ready and self._ready[0].fits(event):
             return self._ready.popleft()
         head = self._ready.popleft() if self._ready else None
         core_id = head.core_id if head is not None and head.core_id >= 0 else self._core.next_id
         self._feed([msgspec.structs.replace(event, task_id=core_id)])
         self._ready.clear()
-        return _stands_for(event)
+        return stands_for(event)
 
 
 def _named(failure: Failure, entry: Entry) -> Failure:
@@ -776,18 +685,3 @@ def _recorded(action: Action, at: datetime) -> Event:
     scheduled = scheduling_event(action, at)
     assert scheduled is not None
     return scheduled
-
-
-def _stands_for(event: Scheduling) -> Entry:
-    """An entry for something of the history that the code did not repeat."""
-    match event:
-        case ev.TaskScheduled():
-            return Entry(Kind.ACTIVITY, name=event.name)
-        case ev.TimerCreated():
-            return Entry(Kind.TIMER, due=event.due, fires=event.due)
-        case ev.SubOrchestrationInstanceCreated():
-            return Entry(Kind.CHILD, name=event.name, instance_id=event.instance_id)
-        case ev.EventSent():
-            return Entry(Kind.CLIENT, name=event.name)
-        case _:
-            assert_never(event)
