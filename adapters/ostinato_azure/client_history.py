@@ -58,16 +58,20 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
 def children_of(found: dict[str, Any]) -> list[Child]:
     """The children that a history tells of; of several with one id the last."""
     ended = _end_of(found)
+    begun = found.get("createdTime")
+    begin = datetime.min.replace(tzinfo=UTC) if begun is None else _time(begun)
     children: dict[str, Child] = {}
     for event in _events(found):
         kind, child_id = event["EventType"], event.get("InstanceId")
         if kind in _CHILDREN and child_id:
             is_open = kind == _BEGUN
+            until = ended if is_open else _told_at(event)
             children[child_id] = Child(
                 instance_id=child_id,
                 parent_id=found["instanceId"],
                 is_open=is_open,
-                until=ended if is_open else _told_at(event),
+                # A time before the parent's own is none: a host that tells no times writes 1970.
+                until=None if until is not None and until < begin else until,
             )
     return list(children.values())
 

@@ -93,3 +93,9 @@ def test_where_no_parent_is_told_what_was_created_after_the_end_is_no_child(
 ) -> None:
     (child,) = children_of(above(*events))
     assert child.is_still({"instanceId": "below", "createdTime": created}) is is_child
+
+
+def test_where_the_host_tells_no_times_every_child_is_taken_for_one() -> None:
+    found = above(told("Completed", "1970-01-01T00:00:00Z"))
+    (child,) = children_of(found | {"createdTime": EARLIER})
+    assert child.is_still({"instanceId": "below", "createdTime": LATER})
