@@ -33,10 +33,8 @@ def emulate_azure(
     storage: Annotated[
         str | None,
         typer.Option(
-            envvar="AzureWebJobsStorage",
-            show_envvar=False,
-            help="Connection string of the storage account; by default that of the app's"
-            " local.settings.json.",
+            help="Connection string of the storage account; by default that of AzureWebJobsStorage"
+            " in the environment, else in the app's local.settings.json.",
         ),
     ] = None,
     azurite: Annotated[
@@ -99,7 +97,7 @@ def _emulate(
                 host_json=host_json,
                 replay_always=replay_always,
                 python=python,
-                log=typer.echo,
+                log=_say,
             ) as emulator,
         ):
             if host_json is not None:
@@ -110,7 +108,7 @@ def _emulate(
             try:
                 threading.Event().wait()
             finally:
-                typer.echo("ending; what runs is waited for, unless you press Ctrl-C again")
+                _say("ending; what runs is waited for, unless you press Ctrl-C again")
     except PortInUseError as error:
         raise UsageError(
             f"{error}\nhint: --port names another, --port 0 takes a free one"
@@ -118,6 +116,12 @@ def _emulate(
     except (AzuriteMissingError, IndexingFailed, SettingsError) as error:
         raise UsageError(str(error)) from None
     raise typer.Exit(ExitCode.COMPLETED)
+
+
+def _say(line: str) -> None:
+    """Show a line of what runs, which goes on where the screen is gone or lacks its characters."""
+    with suppress(OSError, ValueError):
+        typer.echo(line)
 
 
 def _what_is_missing(folder: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import azure.functions as func
 from azure.storage.blob import BlobServiceClient
@@ -47,7 +48,12 @@ class Stand:
             clock=self.clock,
             others=ClientBindings(lambda binding: "client"),
         )
-        return Calling(worker=self.workers[-1], bindings=bindings, log=self.log.append)
+        return Calling(
+            worker=self.workers[-1],
+            bindings=bindings,
+            log=self.log.append,
+            folder=Path(__file__).parent,
+        )
 
     def function(self, calling, name):
         """A function by its name."""

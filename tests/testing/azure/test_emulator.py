@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import venv
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -25,9 +26,10 @@ from ostinato.testing.azure.emulator import Emulator
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.host_settings import SettingsError
 from ostinato.testing.azure.http_server import HttpServer, PortInUseError
-from ostinato.testing.azure.worker import IndexingFailed
+from ostinato.testing.azure.worker import IndexingFailed, readable
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
+from ostinato_azure.packaging.files import project_files
 
 ROOT = Path(__file__).parents[3]
 
@@ -287,10 +289,188 @@ def test_an_app_in_the_hosts_process_is_not_restarted(folder):
     app = func.FunctionApp()
     with FunctionsHost(DirectWorker(app)) as host:
         refused = httpx.post(f"{host.url}/admin/host/restart")
-    assert (refused.status_code, refused.text) == (
-        501,
-        "the app cannot be loaded again: its functions run in the host's process",
+    assert refused.status_code == 501
+    assert refused.text == (
+        "the app cannot be loaded again: its functions run in the host's process; they have one of"
+        " their own on Python 3.13 or newer, with azure-functions-runtime"
     )
+
+
+def test_where_functions_run_in_the_hosts_process_it_is_told_what_they_need(folder):
+    if importlib.util.find_spec("azure_functions_runtime") is not None:
+        pytest.skip("they run in a process of their own")
+    with emulate(folder) as emulator:
+        (told,) = [line for line in emulator.lines() if "functions run in this process" in line]
+    assert told.endswith(
+        "has no azure-functions-runtime, which needs Python 3.13 or newer"
+        " (--python names one that has it)"
+    )
+
+
+def test_an_interpreter_without_the_worker_library_is_told_what_that_needs(folder, tmp_path):
+    venv.create(tmp_path / "bare", symlinks=True)
+    python = tmp_path / "bare" / "bin" / "python"
+    with pytest.raises(IndexingFailed, match=r"needs Python 3\.13 or newer") as caught:
+        emulate(folder, python=python)
+    assert str(caught.value).startswith(f"{python} cannot run functions: No module named")
+
+
+ENDS = """
+    import ostinato as ost
+    import ostinato_azure
+
+    ours = ost.App("ends")
+
+    @ours.activity
+    def pay(card: str):
+        raise ValueError("declined")
+
+    @ours.orchestration
+    def order(ctx: ost.OrchestrationContext, card: str):
+        yield ctx.call_activity(pay, card)
+
+    @ours.orchestration
+    def shop(ctx: ost.OrchestrationContext, card: str):
+        yield ctx.call_sub_orchestrator(order, card)
+
+    @ours.orchestration
+    def waits(ctx: ost.OrchestrationContext):
+        yield ctx.wait_for_external_event("go")
+
+    app = ostinato_azure.function_app(ours, grpc=GRPC)
+"""
+
+
+@pytest.mark.parametrize("grpc", [False, True])
+def test_instances_that_fail_are_told_of_on_every_wire_and_their_payloads_are_not(folder, grpc):
+    write(folder, app=ENDS.replace("GRPC", str(grpc)))
+    lines = list[str]()
+    with Emulator(folder, use_azurite=False, log=lines.append) as emulator:
+        hub = emulator.host.hub
+        hub.start("shop", '"4111"', instance_id="one")
+        emulator.host.settle()
+        hub.start("nothing", instance_id="two")
+        emulator.host.settle()
+        hub.start("waits", instance_id="three")
+        emulator.host.settle()
+        hub.terminate("three", "not wanted")
+        emulator.host.settle()
+    child, *others = [line for line in lines if line.startswith("instance")]
+    assert re.fullmatch(r"instance \S+ of 'order' failed: ValueError: declined", child)
+    why = "The function 'nothing' doesn't exist, is disabled, or is not an orchestrator function."
+    assert others == [
+        "instance one of 'shop' failed: ValueError: declined",
+        f"instance two of 'nothing' failed: {why}",
+        "instance three of 'waits' was terminated: not wanted",
+    ]
+    assert "4111" not in "".join(lines)
+
+
+FAILING = """
+    import azure.functions as func
+
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+    @app.route(route="fail")
+    def fail(req: func.HttpRequest) -> str:
+        return req.get_json()
+"""
+
+
+def test_a_function_that_fails_is_told_with_the_apps_own_line_and_none_of_the_libraries(folder):
+    write(folder, app=FAILING)
+    lines = list[str]()
+    with Emulator(folder, use_azurite=False, log=lines.append) as emulator:
+        assert httpx.get(f"{emulator.host.url}/api/fail").status_code == 500
+    (told,) = [line for line in lines if "failed" in line]
+    what, where = told.splitlines()
+    assert what.startswith("fail failed: ValueError: ")
+    assert where == f"  {folder / 'function_app.py'}:8: return req.get_json()"
+
+
+def with_an_environment(folder, library):
+    """Makes a virtual environment within a project, as people do, that has a module."""
+    environment = folder / ".venv"
+    packages = environment / "lib" / "python" / "site-packages"
+    packages.mkdir(parents=True)
+    (environment / "pyvenv.cfg").write_text("")
+    (packages / "refusing.py").write_text(dedent(library))
+    return f"import sys; sys.path.insert(0, {str(packages)!r}); sys.modules.pop('refusing', None)"
+
+
+def test_what_a_library_refuses_is_told_with_the_users_own_line(folder):
+    first = with_an_environment(folder, "def check(cron): raise ValueError(f'no {cron}')")
+    write(folder, app=f"{first}\nimport refusing\n\nrefusing.check('61 * * * *')\n")
+    with pytest.raises(IndexingFailed) as caught:
+        emulate(folder)
+    assert str(caught.value) == (
+        f"ValueError: no 61 * * * *\n  {folder / 'function_app.py'}:4: refusing.check('61 * * * *')"
+    )
+
+
+def test_what_ostinato_refuses_is_told_with_the_users_own_line_even_beside_its_source(folder):
+    stack = f"""Traceback (most recent call last):
+  File "{ROOT / "orchestrations" / "app.py"}", line 7, in <module>
+    ost.Schedule("61 * * * *")
+  File "<string>", line 4, in __init__
+  File "{ROOT / "src" / "ostinato" / "triggers.py"}", line 135, in __post_init__
+    _check_cron(self.cron)
+  File "{ROOT / "adapters" / "ostinato_azure" / "functions.py"}", line 1, in x
+RegistrationError: no
+"""
+    assert readable("RegistrationError: no", stack, ROOT, Path(sys.executable)) == (
+        "RegistrationError: no\n"
+        f'  {ROOT / "orchestrations" / "app.py"}:7: ost.Schedule("61 * * * *")'
+    )
+
+
+SECRET = "AccountKey=c2VjcmV0"
+
+
+@pytest.mark.parametrize("storage", ["foo", SECRET, f"AccountName=a;{SECRET}s"])
+def test_a_storage_that_is_no_connection_string_is_told_by_where_it_came_from(
+    folder, monkeypatch, storage
+):
+    looks = "one is like DefaultEndpointsProtocol=https;AccountName=<name>;AccountKey=<key>"
+
+    def told(**options):
+        with pytest.raises(SettingsError) as caught:
+            emulate(folder, **options)
+        where, _, mend = str(caught.value).partition(" is no connection string")
+        assert looks in mend and storage not in mend and "\n" not in mend
+        return where
+
+    write(folder, settings={"Values": {"AzureWebJobsStorage": storage}})
+    assert told() == "AzureWebJobsStorage in local.settings.json"
+    monkeypatch.setenv("AzureWebJobsStorage", storage)
+    assert told() == "AzureWebJobsStorage in the environment"
+    assert told(storage=storage) == "--storage"
+
+
+def test_another_connection_that_is_none_turns_its_triggers_off(folder, monkeypatch):
+    write(
+        folder,
+        app=APP.replace(
+            'queue_name="orders", connection="AzureWebJobsStorage"',
+            'queue_name="orders", connection="Orders"',
+        ),
+    )
+    monkeypatch.setenv("Orders", SECRET)
+    with emulate(folder) as emulator:
+        told = "\n".join(emulator.lines())
+    assert "order  off: the app setting 'Orders' is no connection string" in told
+    assert SECRET not in told
+
+
+def test_what_is_told_of_an_azurite_of_its_own_is_no_secret_to_a_build(
+    folder, storage, monkeypatch
+):
+    monkeypatch.chdir(ROOT)
+    with emulate(folder, use_azurite=True) as emulator:
+        lines = "\n".join(emulator.lines())
+    assert "AccountKey=" in lines
+    (folder / "emulator.log").write_text(lines)
+    assert "emulator.log" in project_files(folder)
 
 
 def test_what_is_no_function_app_is_told(tmp_path):
@@ -417,11 +597,39 @@ def test_a_folder_without_a_host_json_is_run_with_what_synth_writes(tmp_path, st
     assert not (tmp_path / "host.json").exists()
 
 
+STORAGE_IS = (
+    "connection string of a storage account: one is like DefaultEndpointsProtocol=https;"
+    "AccountName=<name>;AccountKey=<key>;EndpointSuffix=core.windows.net"
+)
+
+
+def test_a_storage_from_the_environment_is_not_said_to_be_the_commands(folder, monkeypatch):
+    monkeypatch.setenv("AzureWebJobsStorage", "k3y")
+    assert told(folder) == f"error: AzureWebJobsStorage in the environment is no {STORAGE_IS}\n"
+
+
+def test_a_screen_that_is_gone_ends_nothing_that_runs(folder, start):
+    write(folder, app=ENDS.replace("GRPC", "False"))
+    process, _, url = start(folder)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    client = AzureClient(url)
+    for instance in ("one", "two"):
+        client.start("order", "4111", instance_id=instance)
+        assert client.wait(instance, timeout=30).runtime_status == "Failed"
+    client.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere"], "error: there is no folder or zip file nowhere\n"),
         ([".", "--python", "nowhere"], "error: there is no interpreter nowhere\n"),
+        (
+            [ROOT / "tests/testing/azure/apps/plain", "--storage", "k3y"],
+            f"error: --storage is no {STORAGE_IS}\n",
+        ),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_exit_code_2(tmp_path, arguments, message):

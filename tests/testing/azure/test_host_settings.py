@@ -87,8 +87,21 @@ def test_settings_are_the_values_of_local_settings_json(tmp_path):
 
 
 def test_a_connection_is_looked_for_under_the_hosts_prefix_first():
-    settings = AppSettings({"AzureWebJobsStorage": "own", "AzureWebJobsC": "c1", "C": "c2"})
-    assert settings.connection("C") == "c1"
-    assert settings.connection(None) == settings.connection("Storage") == "own"
-    assert settings.connection("AzureWebJobsStorage") == "own"
+    own, c1, c2 = (f"AccountName={name};AccountKey=a2V5" for name in ("own", "c1", "c2"))
+    settings = AppSettings({"AzureWebJobsStorage": own, "AzureWebJobsC": c1, "C": c2})
+    assert settings.connection("C") == c1
+    assert settings.connection(None) == settings.connection("Storage") == own
+    assert settings.connection("AzureWebJobsStorage") == own
     assert settings.connection("Missing") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["secret", "AccountKey=secret", "AccountName=a;AccountKey=secrets", "BlobEndpoint=x:y"]
+)
+def test_a_setting_that_is_no_connection_string_is_named_and_not_shown(text):
+    with pytest.raises(BindingError) as caught:
+        AppSettings({"AzureWebJobsOrders": text}).connection("Orders")
+    told = str(caught.value)
+    assert told.startswith("the app setting 'AzureWebJobsOrders' is no connection string")
+    assert "DefaultEndpointsProtocol=https;AccountName=<name>;AccountKey=<key>" in told
+    assert "secret" not in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from datetime import timedelta
 from typing import Any
@@ -111,6 +112,10 @@ class App:
         said = json.dumps({**going_on([]), "error": "no luck"})
         raise FunctionFailed(f"no luck\n\n$OutOfProcData$:{said}")
 
+    def orch_raises(self, asked, history):
+        """As a function does whose SDK makes no answer of it."""
+        raise FunctionFailed("ValueError: one\n\ttwo \x1b[2J" + "y" * 1000, "trace")
+
     def orch_counts(self, asked, history):
         """Continues as new at each event, up to the third."""
         if not any(seen["EventType"] == RAISED for seen in history):
@@ -196,6 +201,50 @@ def test_an_orchestration_that_is_not_there_fails_the_instance_and_not_the_start
     state = hub.wait(hub.start("nosuch"))
     assert state.status is Status.Failed
     assert "'nosuch' doesn't exist" in state.output
+
+
+def test_an_instance_that_did_not_end_well_is_one_line_on_the_log(app, clock):
+    lines = list[str]()
+    with TaskHub(app, clock=clock, log=lines.append) as hub:
+        hub.wait(hub.start("quick", '"secret"', instance_id="good"))
+        hub.wait(hub.start("fails", '"secret"', instance_id="bad"))
+        hub.wait(hub.start("nosuch", '"secret"', instance_id="a\nb"))
+        hub.wait(hub.start("raises", '"secret"', instance_id="long"))
+        hub.start("waits", instance_id="running")
+        hub.settle()
+        hub.terminate("running", "not\nwanted")
+        hub.wait("running")
+        hub.start("quick", instance_id="planned", scheduled_start=clock.now() + timedelta(days=1))
+        hub.terminate("planned")
+    why = "The function 'nosuch' doesn't exist, is disabled, or is not an orchestrator function."
+    assert lines[:2] + lines[3:] == [
+        "instance bad of 'fails' failed: no luck",
+        f"instance a b of 'nosuch' failed: {why}",
+        "instance running of 'waits' was terminated: not wanted",
+        "instance planned of 'quick' was terminated",
+    ]
+    assert lines[2].startswith("instance long of 'raises' failed: ValueError: one two [2Jyyy")
+    assert lines[2].endswith("y…") and len(lines[2]) < 400
+
+
+def test_where_no_log_is_given_the_lines_are_logged_as_information(app, clock, caplog):
+    caplog.set_level(logging.INFO, "ostinato.testing.azure")
+    with TaskHub(app, clock=clock) as hub:
+        hub.wait(hub.start("fails", instance_id="bad"))
+    assert [(r.levelname, r.message) for r in caplog.records] == [
+        ("INFO", "instance bad of 'fails' failed: no luck")
+    ]
+
+
+def test_a_hub_that_breaks_down_says_so(app, clock):
+    lines = list[str]()
+    app.orch_breaks = lambda asked, history: object()
+    broken = pytest.raises(RuntimeError, match="the task hub broke down")
+    with TaskHub(app, clock=clock, log=lines.append) as hub, broken:
+        hub.wait(hub.start("breaks"))
+    assert lines == [
+        "the task hub broke down: TypeError: Object of type object is not JSON serializable"
+    ]
 
 
 def test_an_activity_is_called_and_its_result_comes_in_a_later_turn(hub, app):

@@ -81,6 +81,13 @@ def test_a_blob_that_fails_five_times_is_told_to_the_poison_queue(stand, contain
     told = [json.loads(text) for text in stand.texts(POISON)]
     (ours,) = [message for message in told if message["ContainerName"] == stand.name("in")]
     assert ours["BlobName"] == "a" and ours["FunctionId"] == "take"
+    blob = f"blob {stand.name('in')}/a"
+    *failures, poison = [line.splitlines()[0] for line in stand.log]
+    assert failures == [
+        f"take failed on {blob} (delivery {count} of 5): ValueError: not yet"
+        for count in range(1, 6)
+    ]
+    assert poison == f"{blob} failed 5 times: moved to the poison queue {POISON}"
     assert watch().poll() == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -72,7 +73,40 @@ def test_a_message_whose_function_failed_comes_again(stand, seen, listen):
     trigger = listen(base64=False)
     assert [trigger.poll(), trigger.poll(), trigger.poll(), trigger.poll()] == [1, 1, 1, 0]
     assert seen == [("m", 1), ("m", 2), ("m", 3)]
-    assert "take failed: ValueError: not yet" in stand.log[0]
+
+
+def test_each_delivery_that_fails_is_a_line_with_the_apps_own_code_and_so_is_the_last(
+    stand, seen, listen
+):
+    put(stand, "m")
+    stand.failures = 2
+    trigger = listen(base64=False, max_dequeue_count=2)
+    (message,) = stand.queues.get_queue_client(stand.name("in")).peek_messages()
+    trigger.poll()
+    trigger.poll()
+    what = f"message {message.id} of {stand.name('in')}"
+    code = __file__ + r':\d+: raise ValueError\("not yet"\)'
+    first, second, poison = stand.log
+    for delivery, told in enumerate([first, second], 1):
+        line, where = told.splitlines()
+        assert line == f"take failed on {what} (delivery {delivery} of 2): ValueError: not yet"
+        assert re.fullmatch(f"  {code}", where)
+    assert poison == f"{what} failed 2 times: moved to the poison queue {stand.name('in')}-poison"
+
+
+def test_what_fails_in_a_library_is_told_with_the_apps_own_line_alone(stand):
+    @stand.app.queue_trigger(arg_name="msg", queue_name="unused", connection="C")
+    def take(msg: func.QueueMessage):
+        msg.get_json()
+
+    put(stand, b64("{"))
+    calling = stand.calling()
+    function = stand.function(calling, "take")
+    queue_trigger(function, stand.name("in"), stand.queues, stand.options, calling).poll()
+    (told,) = stand.log
+    line, where = told.splitlines()
+    assert ": JSONDecodeError: Expecting property name" in line
+    assert re.fullmatch(rf"  {__file__}:\d+: msg\.get_json\(\)", where)
 
 
 def test_a_message_that_failed_stays_unseen_for_as_long_as_the_host_says(stand, seen, listen):
@@ -96,6 +130,9 @@ def test_a_message_that_is_not_base64_is_poison_at_once(stand, seen, listen):
     assert listen().poll() == 1
     assert seen == []
     assert stand.texts(stand.name("in") + "-poison") == ["{not base64}"]
+    (told,) = stand.log
+    poison = f"{stand.name('in')}-poison"
+    assert told.endswith(f" is not base64: moved to the poison queue {poison}")
 
 
 def test_outputs_go_to_queues_and_blobs_named_by_the_message(stand):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import azure.functions as func
 import azure.functions.timer
 import pytest
+from azure.core.exceptions import ServiceRequestError
 
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.ncrontab import Schedule
@@ -28,12 +29,14 @@ def calls():
 def make(clock, calls):
     workers = []
 
-    def start(**options):
+    def start(failure=None, **options):
         app = func.FunctionApp()
 
         @app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", **options)
         def tick(timer: azure.functions.timer.TimerRequest):
             calls.append((timer.past_due, timer.schedule_status))
+            if failure is not None:
+                raise failure
 
         workers.append(DirectWorker(app))
         (function,) = workers[-1].functions
@@ -71,3 +74,12 @@ def test_times_slept_through_are_one_call_that_says_so(make, clock, calls):
 def test_it_calls_at_the_start_when_asked_to(make, calls):
     assert make(run_on_startup=True).poll() == 1
     assert calls[0][0] is False
+
+
+def test_a_call_that_fails_is_one_line_and_the_next_one_comes_in_its_time(make, clock, calls):
+    timer = make(failure=ServiceRequestError("storage is away\nfor a while"))
+    clock.advance(300)
+    assert [timer.poll(), timer.poll()] == [1, 0]
+    assert calls[1] == "tick failed: ServiceRequestError: storage is away for a while"
+    clock.advance(300)
+    assert timer.poll() == 1

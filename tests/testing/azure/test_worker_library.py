@@ -23,6 +23,8 @@ from ostinato.testing.azure.worker import (
     Text,
     WorkerLost,
 )
+from ostinato.testing.azure.worker_bindings import ClientBindings
+from ostinato.testing.azure.worker_durable import DurableFunctions
 from ostinato.testing.azure.worker_library import LibraryWorker
 
 pytestmark = pytest.mark.skipif(
@@ -96,6 +98,35 @@ def test_a_worker_that_dies_loses_its_calls_and_the_next_call_starts_another(ser
     assert worker.invoke(act("double", "1")) == Outcome(value=Json("2"))
     worker.restart()
     assert worker.invoke(act("double", "2")) == Outcome(value=Json("4"))
+
+
+def test_a_worker_that_dies_is_told_of_and_so_is_the_next_one(serve):
+    lines = list[str]()
+    worker = serve(ACTIVITIES, on_line=lines.append)
+    with pytest.raises(WorkerLost):
+        worker.invoke(act("die", "0"))
+    worker.invoke(act("double", "1"))
+    worker.close()
+    assert [line for line in lines if line.startswith("the worker")] == [
+        "the worker process exited with code 3, unexpectedly",
+        "the worker process was started again",
+    ]
+
+
+def test_an_app_that_is_spoiled_while_its_worker_dies_fails_what_it_was_to_do(serve, tmp_path):
+    functions = DurableFunctions(
+        serve(
+            """
+            @app.generic_trigger(arg_name="x", type="activityTrigger")
+            def die(x):
+                pathlib.Path(__file__).write_text("import nothing_of_this_name")
+                os._exit(3)
+            """
+        ),
+        ClientBindings(lambda binding: "client"),
+    )
+    with pytest.raises(FunctionFailed, match="No module named 'nothing_of_this_name'"):
+        functions.run_activity("die", "0")
 
 
 def test_a_closed_worker_takes_no_calls(serve):

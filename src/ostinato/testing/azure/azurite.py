@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import os
 import re
-import secrets
 import shutil
 import subprocess
 import threading
@@ -86,19 +84,21 @@ class Azurite:
 
     It ends with this process, however that ends.
 
+    Its key is the known one unless it is told otherwise: then a connection string that was printed
+    or logged is no secret, and is taken for none (`ostinato build` refuses files with storage
+    keys). Who is on this machine can use an Azurite that Microsoft's tools start, too; nobody else
+    reaches it.
+
     Args:
         program: What `find_azurite` found.
-        key: Its account's, in base64; by default one of its own.
+        key: Its account's, in base64.
         options: Further ones of the program, such as ``--cert``.
 
     Raises:
         AzuriteMissingError: It did not start; the message has its last lines.
     """
 
-    def __init__(
-        self, program: Path, *, key: str | None = None, options: Sequence[str] = ()
-    ) -> None:
-        key = key or base64.b64encode(secrets.token_bytes(64)).decode()
+    def __init__(self, program: Path, *, key: str = KNOWN_KEY, options: Sequence[str] = ()) -> None:
         self._lines = deque[str](maxlen=20)
         self._endpoints: dict[str, str] = {}
         self._listening = Future[None]()

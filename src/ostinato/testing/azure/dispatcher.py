@@ -38,9 +38,9 @@ from ostinato.testing.azure.history import History
 from ostinato.testing.azure.instance import Instance, Message
 from ostinato.testing.azure.options import HubOptions
 from ostinato.testing.azure.pool import Pool
-from ostinato.testing.azure.ports import FunctionFailed, Functions
+from ostinato.testing.azure.ports import FunctionFailed, Functions, Log
 from ostinato.testing.azure.post import Post
-from ostinato.testing.azure.recording import event_of, output_of, told_to_parent
+from ostinato.testing.azure.recording import event_of, output_of, told_of_end, told_to_parent
 from ostinato.testing.azure.status import Status
 from ostinato.testing.azure.wire import Wire
 
@@ -57,6 +57,7 @@ class Dispatcher:
         post: Post,
         pool: Pool,
         moved: Condition,
+        log: Log,
     ) -> None:
         self.entities = Entities()
         self._functions = functions
@@ -65,6 +66,7 @@ class Dispatcher:
         self._post = post
         self._pool = pool
         self._moved = moved
+        self._log = log
 
     def turn(self, instance: Instance, messages: list[Message]) -> None:
         """Take a turn of an instance that is busy with nothing else.
@@ -177,10 +179,17 @@ class Dispatcher:
         instance.status = how.status
         instance.output = output_of(how)
         instance.inbox.clear()
+        self.tell_end(instance, how)
         parent = instance.started.parent
         if parent is not None:
             event = told_to_parent(how, parent.task_id, now)
             self._post.deliver(parent.instance_id, Message(event, parent.execution_id))
+
+    def tell_end(self, instance: Instance, how: Complete) -> None:
+        """Log how an instance ended, unless it ended well."""
+        line = told_of_end(instance.started, how)
+        if line is not None:
+            self._log(line)
 
     def _activity(self, instance_id: str, execution_id: str, task: ScheduleTask) -> None:
         functions = self._functions()

@@ -24,10 +24,17 @@ from ostinato.testing.azure.azurite import (
     running_azurite,
 )
 from ostinato.testing.azure.functions_host import FunctionsHost
-from ostinato.testing.azure.host_settings import STORAGE, AppSettings, HostJson, SettingsError
+from ostinato.testing.azure.host_settings import (
+    STORAGE,
+    AppSettings,
+    HostJson,
+    SettingsError,
+    is_connection_string,
+    not_a_connection_string,
+)
 from ostinato.testing.azure.management import WEBHOOK
-from ostinato.testing.azure.triggers import Log
-from ostinato.testing.azure.worker import Function, Worker
+from ostinato.testing.azure.ports import Log
+from ostinato.testing.azure.worker import NEEDED_PYTHON, Function, Worker
 from ostinato.testing.azure.worker_direct import DirectWorker, load_app
 from ostinato.testing.azure.worker_library import LibraryWorker
 
@@ -54,13 +61,15 @@ class Emulator:
         replay_always: Whether the app, if it is one of ours, replays every turn from the top.
         python: The interpreter of the functions, with ``azure-functions-runtime``. When None,
             this one; where that has no such library, the functions run in this process.
-        log: Takes lines for people: what functions print and log, and failures.
+        log: Takes lines for people: what functions print and log, what failed, and what became
+            of the process in which they run.
 
     Raises:
         AzuriteMissingError: Azurite was found, and does not start.
         IndexingFailed: The app cannot be loaded.
         PortInUseError: The port is taken.
-        SettingsError: The source is no function app.
+        SettingsError: The source is no function app, or its storage is named by what is no
+            connection string.
     """
 
     def __init__(
@@ -89,7 +98,7 @@ class Emulator:
             settings = self._settings(folder, storage)
             if replay_always:
                 settings = AppSettings({**settings.values, LIVE_VARIABLE: "0"})
-            self._has_storage = settings.connection(None) is not None
+            self._has_storage = STORAGE in settings.values
             self._log = log
             self._restarting = threading.Lock()
             self._load = self._loader(folder, settings, python, log)
@@ -102,6 +111,7 @@ class Emulator:
                     settings=settings,
                     port=port,
                     log=log,
+                    folder=folder,
                     restart=self.restart if self._load else None,
                 )
             )
@@ -176,8 +186,14 @@ class Emulator:
     def _settings(self, folder: Path, storage: str | None) -> AppSettings:
         """The app's settings; the environment goes before local.settings.json, as in ``func``."""
         values = {**AppSettings.read(folder).values, **os.environ}
+        where = f"{STORAGE} in local.settings.json"
+        if STORAGE in os.environ:
+            where = f"{STORAGE} in the environment"
         if storage is not None:
-            values[STORAGE] = storage
+            values[STORAGE], where = storage, "--storage"
+        given = values.get(STORAGE)
+        if given and given != DEVELOPMENT and not is_connection_string(given):
+            raise SettingsError(not_a_connection_string(where))
         waiting = [name for name, value in values.items() if value == DEVELOPMENT]
         found = self._running_azurite() if waiting and self._use_azurite else None
         if not values.get(STORAGE):
@@ -225,8 +241,8 @@ class Emulator:
             )
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._notes.append(
-            f"functions run in this process: Python {version} has no azure-functions-runtime"
-            " (--python names one that has)"
+            f"functions run in this process: Python {version} has no azure-functions-runtime,"
+            f" which needs {NEEDED_PYTHON} (--python names one that has it)"
         )
         os.environ.update(settings.values)
         return None

@@ -8,7 +8,9 @@ Everything is on 127.0.0.1.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -26,10 +28,12 @@ from ostinato.testing.azure.http_routes import Route, Routes
 from ostinato.testing.azure.http_server import HttpServer
 from ostinato.testing.azure.hub import TaskHub
 from ostinato.testing.azure.management import WEBHOOK, ManagementApi
+from ostinato.testing.azure.ports import Log
 from ostinato.testing.azure.sidecar import SidecarServer
-from ostinato.testing.azure.triggers import Calling, Log, Poller
+from ostinato.testing.azure.triggers import Calling, Poller
 from ostinato.testing.azure.triggers_found import FoundTriggers
 from ostinato.testing.azure.worker import (
+    NEEDED_PYTHON,
     Binding,
     Data,
     Function,
@@ -44,6 +48,8 @@ from ostinato.testing.azure.worker_storage import StorageBindings
 
 RPC = "/durabletask"
 
+_logger = logging.getLogger(__name__)
+
 
 class FunctionsHost:
     """A running function app; a context manager.
@@ -54,7 +60,9 @@ class FunctionsHost:
         settings: The app's; the triggers' connections to storage are among them.
         clock: The time of durable timers and timer triggers.
         port: 0 for one that is free.
-        log: Takes lines for people; failures of triggered functions are told there.
+        log: Takes lines for people: of functions that failed, and of instances that failed or were
+            terminated. By default they are logged as information.
+        folder: Where the app's own code is: its lines are told with a function's failure.
         restart: Has the app loaded again, for ``POST /admin/host/restart``; None where it cannot.
         key: The key that the management API's URLs hold and ask for; with none it asks for none.
         server: One that has served a host before, to serve this one and live on after it; by
@@ -72,7 +80,8 @@ class FunctionsHost:
         settings: AppSettings | None = None,
         clock: Clock | None = None,
         port: int = 0,
-        log: Log = lambda line: None,
+        log: Log = _logger.info,
+        folder: Path | None = None,
         restart: Callable[[], None] | None = None,
         key: str = "",
         server: HttpServer | None = None,
@@ -81,6 +90,7 @@ class FunctionsHost:
         self._settings = settings or AppSettings()
         self._clock = clock or SystemClock()
         self._log = log
+        self._folder = folder
         self._key = key
         self._restart = restart
         self._poller: Poller | None = None
@@ -92,6 +102,7 @@ class FunctionsHost:
             clock=self._clock,
             options=self._json.hub,
             name=self._json.hub_name,
+            log=log,
         )
         """The app's task hub."""
         self._owned: HttpServer | None = None
@@ -204,7 +215,7 @@ class FunctionsHost:
 
     def _serve(self, worker: Worker) -> _Served:
         return _Served(
-            Calling(worker=worker, bindings=self._bindings(), log=self._log),
+            Calling(worker=worker, bindings=self._bindings(), log=self._log, folder=self._folder),
             self._json,
             self._settings,
             self._clock,
@@ -233,7 +244,10 @@ class FunctionsHost:
 
     async def _restart_host(self, request: Request) -> Response:
         if self._restart is None:
-            why = "the app cannot be loaded again: its functions run in the host's process"
+            why = (
+                "the app cannot be loaded again: its functions run in the host's process;"
+                f" they have one of their own on {NEEDED_PYTHON}, with azure-functions-runtime"
+            )
             return PlainTextResponse(why, status_code=501)
         try:
             await run_in_threadpool(self._restart)

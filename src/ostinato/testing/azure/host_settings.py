@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self, cast
+
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
 
 from ostinato.testing.azure.options import HubOptions
 from ostinato.testing.azure.worker import BindingError
 
 STORAGE = "AzureWebJobsStorage"
 """The setting that names the host's own storage account."""
+
+CONNECTION_STRING = (
+    "DefaultEndpointsProtocol=https;AccountName=<name>;AccountKey=<key>"
+    ";EndpointSuffix=core.windows.net"
+)
+"""What a connection string looks like."""
 
 
 class SettingsError(Exception):
@@ -122,10 +133,17 @@ class AppSettings:
         """The connection string that a binding's ``connection`` names; None where there is none.
 
         The host looks for ``AzureWebJobs<name>`` first; no name is the host's own storage.
+
+        Raises:
+            BindingError: The setting holds something else.
         """
         name = name or STORAGE
-        prefixed = self.values.get(f"AzureWebJobs{name}")
-        return prefixed or self.values.get(name) or None
+        for setting in (f"AzureWebJobs{name}", name):
+            if found := self.values.get(setting):
+                if not is_connection_string(found):
+                    raise BindingError(not_a_connection_string(f"the app setting {setting!r}"))
+                return found
+        return None
 
     def _named(self, name: str) -> str:
         if name not in self.values:
@@ -134,6 +152,24 @@ class AppSettings:
                 " (in local.settings.json, or in the environment)"
             )
         return self.values[name]
+
+
+@lru_cache(maxsize=32)
+def is_connection_string(text: str) -> bool:
+    """Whether Azure's SDK can read it; whether the account is there is another matter."""
+    try:
+        for service in (BlobServiceClient, QueueServiceClient):
+            service.from_connection_string(text).close()
+        for key in re.findall("AccountKey=([^;]*)", text, re.IGNORECASE):
+            base64.b64decode(key)
+    except ValueError:
+        return False
+    return True
+
+
+def not_a_connection_string(where: str) -> str:
+    """The message about what is in its place, which may hold a key, and is not told."""
+    return f"{where} is no connection string of a storage account: one is like {CONNECTION_STRING}"
 
 
 def timespan(text: object, path: Path) -> timedelta:

@@ -10,19 +10,8 @@ from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 
 from ostinato.testing.azure.http_routes import Found, Routes
-from ostinato.testing.azure.ports import FunctionFailed
-from ostinato.testing.azure.triggers import Calling
-from ostinato.testing.azure.worker import (
-    Binary,
-    BindingError,
-    Data,
-    IndexingFailed,
-    Json,
-    Request,
-    Response,
-    Text,
-    WorkerLost,
-)
+from ostinato.testing.azure.triggers import FAILURES, Calling
+from ostinato.testing.azure.worker import Binary, Data, Json, Request, Response, Text
 from ostinato.testing.azure.worker_bindings import call
 
 _TEXT = "text/plain; charset=utf-8"
@@ -55,15 +44,11 @@ class HttpFunctions:
 
     def _serve(self, found: Found, given: Request) -> HttpResponse:
         calling = self._calling()
-        name = found.function.name
         metadata: dict[str, Data] = {key: Text(value) for key, value in found.params.items()}
         try:
             answer = call(calling.worker, calling.bindings, found.function, given, metadata)
-        except FunctionFailed as error:
-            calling.log(f"{name} failed: {error.text}\n{error.stack}".rstrip())
-            return HttpResponse(status_code=500)
-        except (BindingError, IndexingFailed, WorkerLost) as error:
-            calling.log(f"{name} failed: {error}")
+        except FAILURES as error:
+            calling.tell(found.function, error)
             return HttpResponse(status_code=500)
         return _response(answer)
 

@@ -7,6 +7,7 @@ else.
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from ostinato.local.clock import Clock
+from ostinato.testing.azure.decisions import Complete
 from ostinato.testing.azure.dispatcher import Dispatcher
 from ostinato.testing.azure.entities import Operation
 from ostinato.testing.azure.events import (
@@ -34,10 +36,12 @@ from ostinato.testing.azure.hub_errors import InstanceInUse, WrongState
 from ostinato.testing.azure.instance import Instance, InstanceState, Message, state_of
 from ostinato.testing.azure.options import HubOptions
 from ostinato.testing.azure.pool import Pool
-from ostinato.testing.azure.ports import Functions
+from ostinato.testing.azure.ports import Functions, Log, one_line
 from ostinato.testing.azure.post import Post
 from ostinato.testing.azure.rewind import rewound
 from ostinato.testing.azure.status import Status
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class TaskHub:
         options: host.json's settings.
         name: The hub's name, ``hubName``.
         activity_threads: How many activities run at a time.
+        log: Told, in a line, of each instance that failed or was terminated.
     """
 
     def __init__(
@@ -71,11 +76,13 @@ class TaskHub:
         options: HubOptions | None = None,
         name: str = "TestHubName",
         activity_threads: int = 16,
+        log: Log = _logger.info,
     ) -> None:
         self.name = name
         self.options = options or HubOptions()
         self._functions = functions
         self._clock = clock
+        self._log = log
         self._broken: BaseException | None = None
         self._closed = False
         self._moved = threading.Condition()
@@ -90,6 +97,7 @@ class TaskHub:
             post=self._post,
             pool=self._pool,
             moved=self._moved,
+            log=log,
         )
         clock.subscribe(self._notice)
         self._thread = threading.Thread(target=self._work, name=f"{name}-orchestrator", daemon=True)
@@ -225,6 +233,8 @@ class TaskHub:
                 instance.status = Status.Terminated
                 instance.output = reason
                 instance.updated = self._clock.now()
+                ended = Complete(id=0, status=Status.Terminated, result=reason)
+                self._dispatcher.tell_end(instance, ended)
                 self._moved.notify_all()
                 return
             event = ExecutionTerminated(timestamp=self._clock.now(), reason=reason)
@@ -439,6 +449,7 @@ class TaskHub:
         """Let whoever waits know of what should not happen. The lock is held."""
         self._broken = error
         self._moved.notify_all()
+        self._log(one_line(f"the task hub broke down: {type(error).__name__}: {error}"))
 
     def _moving(self, activities: bool) -> list[str]:
         return [*self._post.moving(), *(self._pool.running if activities else ())]

@@ -1,12 +1,25 @@
-"""What the task hub asks of the app: its functions, called by name.
+"""What the task hub asks of what is around it: an app's functions, called by name, and a log.
 
-`Functions` is the whole of it. Who implements it runs the app's code, in process or through a
+`Functions` is the whole of the app. Who implements it runs the app's code, in process or through a
 worker; the hub knows nothing of how.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+Log: TypeAlias = Callable[[str], None]
+"""Takes a line for people."""
+
+LINE = 300
+"""Characters of an error that people are shown."""
+
+
+def one_line(text: str, limit: int = LINE) -> str:
+    """A text in one line, cut where it is long, without what would move a terminal's cursor."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else f"{line[:limit]}…"
 
 
 class FunctionFailed(Exception):

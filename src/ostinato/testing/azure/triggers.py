@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from ostinato.testing.azure.ports import FunctionFailed
+from ostinato.testing.azure.ports import FunctionFailed, Log, one_line
 from ostinato.testing.azure.worker import (
     BindingError,
     Data,
@@ -15,11 +16,15 @@ from ostinato.testing.azure.worker import (
     IndexingFailed,
     Worker,
     WorkerLost,
+    own_lines,
 )
 from ostinato.testing.azure.worker_bindings import Bindings, call
 
-Log = Callable[[str], None]
-"""Takes a line for people."""
+FAILURES = (FunctionFailed, BindingError, IndexingFailed, WorkerLost)
+"""What a call raises where the function, or what runs it, did not do its part."""
+
+SHOWN_FRAMES = 5
+"""Lines of a stack that people are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +34,34 @@ class Calling:
     worker: Worker
     bindings: Bindings
     log: Log
+    folder: Path | None = None
+    """The app's own code, whose lines are told with a failure."""
 
-    def succeeds(self, function: Function, data: Data, metadata: Mapping[str, Data]) -> bool:
-        """Call a function; a failure is logged, and is the trigger's to handle."""
+    def succeeds(
+        self, function: Function, data: Data, metadata: Mapping[str, Data], *, on: str = ""
+    ) -> bool:
+        """Call a function; a failure is logged, and is the trigger's to handle.
+
+        Args:
+            function: One of the worker's.
+            data: The trigger's.
+            metadata: What the trigger tells besides.
+            on: What people are told that the call was for, such as a message.
+        """
         try:
             call(self.worker, self.bindings, function, data, metadata)
-        except FunctionFailed as error:
-            self.log(f"{function.name} failed: {error.text}\n{error.stack}".rstrip())
-        except (BindingError, IndexingFailed, WorkerLost) as error:
-            self.log(f"{function.name} failed: {error}")
-        else:
-            return True
-        return False
+        except FAILURES as error:
+            self.tell(function, error, on=on)
+            return False
+        return True
+
+    def tell(self, function: Function, error: Exception, *, on: str = "") -> None:
+        """Log that a call failed: a line, and of the stack the app's own lines alone."""
+        what = f"{function.name} failed on {on}" if on else f"{function.name} failed"
+        own: list[str] = []
+        if isinstance(error, FunctionFailed) and self.folder is not None:
+            own = own_lines(error.stack, self.folder)[-SHOWN_FRAMES:]
+        self.log("\n  ".join([f"{what}: {one_line(str(error))}", *map(one_line, own)]))
 
 
 class Trigger(Protocol):
@@ -82,7 +103,7 @@ class Poller:
             try:
                 found = trigger.poll()
             except Exception as error:  # storage may be away for a while
-                self._log(f"{type(trigger).__name__}: {type(error).__name__}: {error}")
+                self._log(one_line(f"{type(trigger).__name__}: {type(error).__name__}: {error}"))
                 found = 0
             if not found:
                 self._stopping.wait(self._interval)

@@ -29,6 +29,7 @@ from azure.storage.queue import QueueServiceClient
 
 from ostinato.testing.azure.binding_expressions import Pattern
 from ostinato.testing.azure.host_settings import QueueOptions
+from ostinato.testing.azure.ports import one_line
 from ostinato.testing.azure.triggers import Calling
 from ostinato.testing.azure.triggers_queue import Messages, send
 from ostinato.testing.azure.worker import Binary, Data, Function, Json, Text
@@ -75,7 +76,13 @@ class Blobs:
         self._calling = calling
         plain = replace(options, base64=False)
         self._messages = Messages(
-            queues, self._work.queue_name, plain, self._handle, calling.log, poison=POISON
+            queues,
+            self._work.queue_name,
+            plain,
+            self._handle,
+            calling.log,
+            poison=POISON,
+            named=_blob_of,
         )
 
     def poll(self) -> int:
@@ -127,7 +134,7 @@ class Blobs:
                     self._note(key, done=False)
                 self._seen.add(key)
 
-    def _handle(self, message: StoredMessage, text: str) -> bool:
+    def _handle(self, message: StoredMessage, text: str, what: str) -> bool:
         """Call the function, unless it has been called for this version of the blob."""
         told = json.loads(text)
         name, etag = str(told["BlobName"]), str(told["ETag"])
@@ -138,7 +145,7 @@ class Blobs:
         found = self._read(watched, name, etag=etag)
         if found is None:
             return True  # deleted, or written again, which is an event of its own
-        if not self._calling.succeeds(watched.function, *found):
+        if not self._calling.succeeds(watched.function, *found, on=what):
             return False
         self._note(key, done=True)
         return True
@@ -178,6 +185,12 @@ def _as_message(key: tuple[str, str, str, str]) -> str:
             "ETag": etag,
         }
     )
+
+
+def _blob_of(message: StoredMessage, text: str) -> str:
+    """What people are told that such a message is."""
+    told = json.loads(text)
+    return one_line(f"blob {told['ContainerName']}/{told['BlobName']}")
 
 
 def _etag(etag: Any) -> str:

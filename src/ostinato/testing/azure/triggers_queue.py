@@ -16,15 +16,20 @@ from azure.storage.queue import QueueClient, QueueServiceClient
 from azure.storage.queue import QueueMessage as StoredMessage
 
 from ostinato.testing.azure.host_settings import QueueOptions
-from ostinato.testing.azure.triggers import Calling, Log
+from ostinato.testing.azure.ports import Log
+from ostinato.testing.azure.triggers import Calling
 from ostinato.testing.azure.worker import Binary, Data, Function, Json, Text
 
 LEASE = 600
 """Seconds for which a message is kept from others while its function runs."""
 
 
-Handle: TypeAlias = Callable[[StoredMessage, str], bool]
-"""Handles a message with its decoded text; whether it is done with."""
+Handle: TypeAlias = Callable[[StoredMessage, str, str], bool]
+"""Handles a message, given its decoded text and what people are told that it is; whether it is
+done with."""
+
+Named: TypeAlias = Callable[[StoredMessage, str], str]
+"""What people are told that a message is, by its decoded text."""
 
 
 class Messages:
@@ -32,7 +37,8 @@ class Messages:
 
     A message that fails stays unseen for ``visibility_timeout``, then comes again; after
     ``max_dequeue_count`` deliveries, or when its text cannot be decoded, it goes to the queue
-    ``poison``, as it is. A queue that does not exist is an empty one.
+    ``poison``, as it is. A queue that does not exist is an empty one. People are told of messages
+    by their id, unless they are ``named`` otherwise.
     """
 
     def __init__(
@@ -44,12 +50,14 @@ class Messages:
         log: Log,
         *,
         poison: str | None = None,
+        named: Named | None = None,
     ) -> None:
         self._queue = service.get_queue_client(queue)
         self._poison = service.get_queue_client(poison or f"{queue}-poison")
         self._options = options
         self._handle = handle
         self._log = log
+        self._named = named
 
     def poll(self) -> int:
         """Handle up to a batch of messages, side by side; return how many there were."""
@@ -71,25 +79,25 @@ class Messages:
         try:
             text = _decoded(message.content, self._options)
         except (binascii.Error, UnicodeDecodeError, ValueError):
-            self._log(f"message {message.id} of {self._queue.queue_name} is not base64")
-            self._bury(message)
+            self._bury(message, f"{self._by_id(message)} is not base64")
             return
-        if count <= limit and self._handle(message, text):
+        what = self._named(message, text) if self._named else self._by_id(message)
+        if count <= limit and self._handle(message, text, f"{what} (delivery {count} of {limit})"):
             self._drop(message)
         elif count >= limit:
-            self._log(
-                f"message {message.id} of {self._queue.queue_name} failed {count} times:"
-                f" moved to {self._poison.queue_name}"
-            )
-            self._bury(message)
+            self._bury(message, f"{what} failed {min(count, limit)} times")
         else:
             unseen = int(self._options.visibility_timeout.total_seconds())
             self._queue.update_message(
                 message.id, pop_receipt=message.pop_receipt, visibility_timeout=unseen
             )
 
-    def _bury(self, message: StoredMessage) -> None:
+    def _by_id(self, message: StoredMessage) -> str:
+        return f"message {message.id} of {self._queue.queue_name}"
+
+    def _bury(self, message: StoredMessage, why: str) -> None:
         send(self._poison, message.content)
+        self._log(f"{why}: moved to the poison queue {self._poison.queue_name}")
         self._drop(message)
 
     def _drop(self, message: StoredMessage) -> None:
@@ -97,7 +105,7 @@ class Messages:
             self._queue.delete_message(message.id, pop_receipt=message.pop_receipt)
         except ResourceNotFoundError:
             # Its function ran for so long that it was given to someone else.
-            self._log(f"message {message.id} of {self._queue.queue_name} was taken by another")
+            self._log(f"{self._by_id(message)} was taken by another")
 
 
 def send(queue: QueueClient, content: str) -> None:
@@ -129,9 +137,9 @@ def queue_trigger(
     """The trigger of a function by the messages of a queue."""
     binary = str(function.trigger.get("dataType", "")).lower() == "binary"
 
-    def handle(message: StoredMessage, text: str) -> bool:
+    def handle(message: StoredMessage, text: str, what: str) -> bool:
         data: Data = Binary(text.encode()) if binary else Text(text)
-        return calling.succeeds(function, data, metadata(message, text))
+        return calling.succeeds(function, data, metadata(message, text), on=what)
 
     return Messages(service, queue, options, handle, calling.log)
 

@@ -7,11 +7,16 @@ A worker lists the functions with their bindings and calls one at a time: data i
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
+
+NEEDED_PYTHON = "Python 3.13 or newer"
+"""What ``azure-functions-runtime``, Microsoft's worker library, can be installed on."""
 
 Binding: TypeAlias = Mapping[str, Any]
 """One binding as function.json writes it: ``type``, ``name``, ``direction``, and its settings."""
@@ -156,17 +161,33 @@ def readable(message: str, stack: str, folder: Path, python: Path) -> str:
 
 
 def _located(message: str, stack: str, folder: Path) -> str:
-    root = str(folder.resolve())
-    found = re.findall(r'File "([^"]+)", line (\d+).*\n\s*(\S.*)?', stack)
-    ours = [
-        (file, line, code)
-        for file, line, code in found
-        if file.startswith(root) and ".python_packages" not in file
-    ]
-    if not ours:
-        return message
-    file, line, code = ours[-1]
-    return f"{message}\n  {file}:{line}: {code}"
+    own = own_lines(stack, folder)
+    return f"{message}\n  {own[-1]}" if own else message
+
+
+def own_lines(stack: str, folder: Path) -> list[str]:
+    """The lines of a project's own code in the text of a stack, the innermost last."""
+    frames = re.findall(r'File "([^"]+)", line (\d+).*(?:\n +(?!File ")(\S.*))?', stack)
+    root = folder.resolve()
+    return [f"{file}:{line}: {code}" for file, line, code in frames if _is_own(file, root)]
+
+
+def _is_own(file: str, root: Path) -> bool:
+    """Whether a file below the folder is neither installed there nor Ostinato's."""
+    path = Path(file)
+    if not path.is_relative_to(root):
+        return False
+    within = path.relative_to(root)
+    installed = {"site-packages", "dist-packages"}.intersection(within.parts)
+    environment = any((root / parent / "pyvenv.cfg").is_file() for parent in within.parents)
+    return not installed and not environment and not any(map(path.is_relative_to, _ostinato()))
+
+
+@cache
+def _ostinato() -> tuple[Path, ...]:
+    """Where Ostinato is: its mistakes are its users', who find them in their own lines."""
+    specs = map(importlib.util.find_spec, ("ostinato", "ostinato_azure"))
+    return tuple(Path(spec.origin).parent for spec in specs if spec is not None and spec.origin)
 
 
 class BindingError(Exception):

@@ -63,8 +63,8 @@ async def serve(folder: Path, frames_in: IO[bytes], frames_out: IO[bytes]) -> No
         worker = importlib.import_module("azure_functions_runtime")
         importlib.import_module("azure.functions")  # the app's own if it brings one
     except ModuleNotFoundError as error:
-        missing = f"{sys.executable} cannot run functions: {error}"
-        send({"failed": f"{missing}\nhint: pip install azure-functions-runtime", "stack": ""})
+        why = f"{sys.executable} cannot run functions: {error}\nhint: {how_to_get_it()}"
+        send({"failed": why, "stack": ""})
         return
     if (folder / PACKAGES).is_dir():
         hide_environment([str(folder / PACKAGES), str(folder)])
@@ -99,6 +99,14 @@ async def serve(folder: Path, frames_in: IO[bytes], frames_out: IO[bytes]) -> No
 
     await _each_frame(frames_in, answer)
     os._exit(0)  # the host is gone: threads of functions must not keep us
+
+
+def how_to_get_it() -> str:
+    """What to do where the worker library is missing."""
+    needed = "pip install azure-functions-runtime, which needs Python 3.13 or newer"
+    if sys.version_info >= (3, 13):
+        return needed
+    return f"{needed}: this is Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
 def hide_environment(own: list[str]) -> None:

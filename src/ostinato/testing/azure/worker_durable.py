@@ -14,6 +14,7 @@ from ostinato.testing.azure.worker import (
     BindingError,
     Data,
     Function,
+    IndexingFailed,
     Json,
     Request,
     Response,
@@ -109,7 +110,7 @@ class DurableFunctions:
                 return _text(call(self._worker, self._bindings, function, Text(text)))
             except WorkerLost as error:
                 lost = error
-            except BindingError as error:
+            except (BindingError, IndexingFailed) as error:
                 raise FunctionFailed(str(error), "") from error
         raise FunctionFailed(f"WorkerProcessExitException: {lost}", "")
 

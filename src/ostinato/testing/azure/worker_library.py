@@ -53,7 +53,8 @@ class LibraryWorker:
         folder: The app, as deployed.
         python: The interpreter, whose environment has ``azure-functions-runtime``.
         settings: The app's settings, added to this process' environment.
-        on_line: Called with each line that the process prints or logs, from a thread.
+        on_line: Called with each line that the process prints or logs, and when it ended
+            unexpectedly or was started again; from a thread.
 
     Raises:
         IndexingFailed: The app cannot be loaded.
@@ -77,6 +78,7 @@ class LibraryWorker:
             str(folder.resolve()),
         ]
         self._start = partial(_Process, program, folder, dict(settings or {}), on_line)
+        self._on_line = on_line
         self._lock = threading.Lock()
         self._closed = False
         self._process = self._start()
@@ -119,6 +121,7 @@ class LibraryWorker:
                 self._process.kill()
                 self._process = self._start()
                 self._process.functions()
+                self._on_line("the worker process was started again")
             return self._process
 
 
@@ -140,6 +143,7 @@ class _Process:
             cwd=folder,
             env={**os.environ, **settings},
         )
+        self._on_line = on_line
         self._folder = folder
         self._python = Path(program[0])
         self._ids = itertools.count(1)
@@ -147,10 +151,11 @@ class _Process:
         self._lock = threading.Lock()
         self._listed = Future[tuple[Function, ...]]()
         self._ended = False
+        self._is_killed = False
         self._last_lines = deque[str](maxlen=20)
         self._threads = [
             threading.Thread(target=self._read_frames, daemon=True),
-            threading.Thread(target=self._read_lines, args=[on_line], daemon=True),
+            threading.Thread(target=self._read_lines, daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -193,6 +198,7 @@ class _Process:
 
     def kill(self) -> None:
         """End the process and wait until nothing of it is left."""
+        self._is_killed = self._is_killed or self._process.poll() is None
         self._process.kill()
         self._process.wait()
         for thread in self._threads:
@@ -223,18 +229,24 @@ class _Process:
         with self._lock:
             self._ended = True
             calls, self._calls = self._calls, {}
+        if self._was_at_work() and not self._is_killed:
+            self._on_line(f"{self._why()}, unexpectedly")
         for future in calls.values():
             future.set_exception(WorkerLost(self._why()))
         if not self._listed.done():
             lines = "\n".join(self._last_lines)
             self._listed.set_exception(IndexingFailed(f"{self._why()}\n{lines}"))
 
-    def _read_lines(self, on_line: Callable[[str], None]) -> None:
+    def _was_at_work(self) -> bool:
+        """Whether the app was loaded; if not, `functions` says so."""
+        return self._listed.done() and self._listed.exception() is None
+
+    def _read_lines(self) -> None:
         assert self._process.stderr is not None
         for raw in self._process.stderr:
             line = raw.decode(errors="replace").rstrip()
             self._last_lines.append(line)
-            on_line(line)
+            self._on_line(line)
 
     def _why(self) -> str:
         return f"the worker process exited with code {self._process.returncode}"
