@@ -105,7 +105,8 @@ def _only(version: str | None) -> dict[str, Any]:
     """The conditions under which a blob is still the one that an event told of.
 
     The version is the etag. Where the host does not tell that, it begins with the time when the
-    blob was written, and where not even that is told, it is its size, by which nothing can be asked.
+    blob was written, and where not even that is told, it is its size, by which nothing can be
+    asked.
     """
     if version is None:
         return {}

@@ -596,6 +596,7 @@ def wheel(
     """Make a wheel of one empty module."""
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     metadata += "".join(f"Requires-Dist: {each}\n" for each in requires)
+    metadata += "Provides-Extra: more\n"
     info = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": "",

@@ -31,7 +31,6 @@ def check_output(output: Path) -> None:
         )
     part = _part(output)
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
         part.touch()
         part.unlink()
     except OSError as error:
@@ -51,7 +50,6 @@ def write_zip(output: Path, entries: Mapping[str, Path | bytes]) -> int:
     part = _part(output)
     total = 0
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
             for name, source in sorted(entries.items()):
                 data = source if isinstance(source, bytes) else source.read_bytes()

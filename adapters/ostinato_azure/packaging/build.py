@@ -77,6 +77,8 @@ def build(
     Raises:
         PackagingError: The project cannot be packed as it is, or would not run.
     """
+    if not output.parent.is_dir():
+        raise PackagingError(f"{output} cannot be written: there is no folder {output.parent}")
     check_output(output)
     own: dict[str, Path | bytes] = {**project_files(project, leave_out={output.resolve()})}
     if "function_app.py" not in own or "host.json" not in own:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,14 +18,50 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from ostinato_azure.packaging.errors import PackagingError
-from ostinato_azure.packaging.requirements import HASH, local_files, missing
+from ostinato_azure.packaging.requirements import HASH, Line, local_files
 from ostinato_azure.packaging.target import Target
 
-ROUNDS = 4
-"""How often what only the target needs is looked for; each round may bring more."""
+NEWEST_PIP = "26.3"
+"""The newest that is known to take the target's Python and platform for its own."""
 
 UNSTABLE = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 """Files of a distribution's metadata that tell how it was installed, not what it is."""
+
+
+# pip has no option for the Python by which it judges the markers of what packages need. Before
+# 24.2 its `install` does not judge `Requires-Python` by --python-version, either.
+_PIP = """
+import functools, json, runpy, sys
+
+python, environment, newest = json.loads(sys.argv.pop(1))
+import pip
+try:
+    from pip._internal.cli.req_command import RequirementCommand
+    from pip._vendor.packaging import markers
+    from pip._vendor.packaging.version import Version
+
+    markers.default_environment = lambda: dict(environment)
+    is_told = all(
+        markers.Marker(f"{name} == {environment[name]!r}").evaluate()
+        for name in ("python_full_version", "sys_platform", "platform_machine")
+    )
+    if Version(pip.__version__) < Version("24.2"):
+        given = tuple(int(part) for part in python.split("."))
+        make = functools.partial(RequirementCommand.make_resolver, py_version_info=given)
+        RequirementCommand.make_resolver = staticmethod(make)
+except (ImportError, AttributeError):
+    is_told = False
+if not is_told:
+    sys.exit(
+        f"ERROR: pip {pip.__version__} in {sys.prefix} cannot be told to judge by Python {python}: "
+        f"python -m pip install 'pip<={newest}'"
+    )
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+"""Runs pip as if on the target."""
+
+SAID = 10
+"""Most lines of pip's words that an error has."""
 
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,18 +101,21 @@ def cache_folder() -> Path:
 def install(lines: Sequence[str], target: Target, *, cache: Path, fresh: bool = False) -> Installed:
     """Install what requirements ask for, wheels only; keep it for the next time.
 
+    What comes of it is the target's whatever Python and platform this is.
+
     Args:
-        lines: Of a requirements file.
+        lines: Of a requirements file. Errors name the place of those that know theirs.
         target: What to install for.
         cache: Where to keep it, by question asked. Versions that are left open stay what they
             were at the first time.
         fresh: Ask again, and keep the new answer.
 
     Raises:
-        PackagingError: pip is missing, or found no fitting wheels; the message has its words.
+        PackagingError: pip is missing or cannot be told of the target, or found no fitting
+            wheels; the message has its words.
     """
     contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in local_files(lines)]
-    question = json.dumps([2, list(lines), contents, target.python, target.platforms()])
+    question = json.dumps([3, list(lines), contents, target.python, target.platforms()])
     kept = cache / hashlib.sha256(question.encode()).hexdigest()[:32]
     if kept.is_dir() and not fresh:
         return Installed(folder=kept, is_cached=True)
@@ -86,19 +126,9 @@ def install(lines: Sequence[str], target: Target, *, cache: Path, fresh: bool = 
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="new-") as work:
         folder, locked = Path(work) / "packages", Path(work) / "locked"
-        asked = _lock(lines, locked, target)
-        for _ in range(ROUNDS):
-            shutil.rmtree(folder, ignore_errors=True)
-            _pip(asked, folder, target)
-            if locked.is_dir():
-                shutil.copytree(locked, folder, dirs_exist_ok=True)
-                os.utime(folder)  # not the copied one's: importlib's cache of metadata goes by it
-            absent = missing(folder, [*lines, *asked], target)
-            asked += absent
-            if not absent:
-                break
-        else:
-            raise PackagingError(f"pip leaves out what Python {target.python} needs: {asked}")
+        _pip(_lock(lines, locked, target), folder, target)
+        if locked.is_dir():
+            shutil.copytree(locked, folder, dirs_exist_ok=True)
         if fresh and kept.is_dir():
             kept.replace(Path(work) / "old")
         try:
@@ -132,16 +162,43 @@ def _pip(lines: Sequence[str], folder: Path, target: Target) -> None:
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     folder.mkdir()
     platforms = [word for tag in target.platforms() for word in ("--platform", tag)]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"]
+    told = json.dumps([target.python, target.markers(), NEWEST_PIP])
+    # -P: modules of the project are not taken for pip's.
+    command = [sys.executable, "-P", "-c", _PIP, told, "install", "--quiet", "--no-compile"]
     command += ["--disable-pip-version-check", "--no-input", "--target", str(folder)]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", target.python]
     done = subprocess.run(
         [*command, *platforms, "-r", str(file)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        errors = [line for line in done.stderr.splitlines() if "ERROR" in line]
-        said = "\n  ".join(errors or done.stderr.strip().splitlines()[-5:])
+        said = "\n  ".join(_errors(_placed(done.stderr, lines, file)))
         raise PackagingError(
             f"the dependencies cannot be installed for Python {target.python} on "
             f"{target.platform}:\n  {said}"
         )
+
+
+def _errors(said: str) -> list[str]:
+    """What is of use of pip's words: from the first error on, a few lines."""
+    spoken = [line.rstrip() for line in said.splitlines() if line.strip()]
+    spoken = [line for line in spoken if not line.startswith(("WARNING:", "DEPRECATION:"))]
+    first = next((at for at, line in enumerate(spoken) if "ERROR" in line), None)
+    told = spoken[first or 0 :]
+    return told if len(told) <= SAID else [*told[:1], *told[1 - SAID :]]
+
+
+def _placed(said: str, lines: Sequence[str], file: Path) -> str:
+    """Pip's words, with the places that its lines are from instead of those in its file."""
+
+    def place(found: re.Match[str]) -> str:
+        line = lines[int(found["number"]) - 1]
+        return line.place if isinstance(line, Line) else repr(str(line))
+
+    name = re.escape(str(file))
+    said = re.sub(rf"-r {name} \(line (?P<number>\d+)\)", place, said)
+    said = re.sub(rf"line (?P<number>\d+) of {name}", place, said)
+    for line in lines:
+        if isinstance(line, Line):  # of an option that it does not know, pip tells no place
+            unknown = f"Invalid requirement: {line}\n"
+            said = said.replace(unknown, f"{unknown[:-1]} (from {line.place})\n")
+    return said

@@ -6,7 +6,7 @@ import importlib.metadata
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -26,27 +26,41 @@ HASH = " --hash="
 """Begins what a line of a lock file says of the archives that it takes."""
 
 
-def requirements(project: Path, target: Target) -> tuple[str, ...]:
+class Line(str):
+    """A line of a requirements file that knows where it is from."""
+
+    place: str
+    """In words for people, such as ``requirements.txt:3``."""
+
+    def __new__(cls, text: str, place: str) -> Self:
+        made = super().__new__(cls, text)
+        made.place = place
+        return made
+
+
+def requirements(project: Path, target: Target) -> tuple[Line, ...]:
     """Return the lines of a requirements file that holds all that ``target`` has to have.
 
     They are those of the project's requirements.txt if there is one, else the dependencies of
     its pyproject.toml, and what Ostinato needs on Azure. Markers have been judged for the target.
 
     Raises:
-        PackagingError: A line cannot be used.
+        PackagingError: A line cannot be used; its place is told.
     """
     extras = {"azure", "azure-grpc"} if read_settings(project).grpc else {"azure"}
-    lines: list[str] = []
+    lines: list[Line] = []
     for line in _project_lines(project):
         requirement = _parsed(line)
         if requirement is None:
+            _check_is_for_pip(line)
             lines.append(line)
         elif canonicalize_name(requirement.name) == FRAMEWORK:
             extras |= requirement.extras
         elif (kept := _for_target(requirement, target, ())) is not None:
             _, mark, hashes = line.partition(HASH)
-            lines.append(f"{kept}{mark}{hashes}")
-    lines += framework_requirements(extras, target)
+            lines.append(Line(f"{kept}{mark}{hashes}", line.place))
+    own = framework_requirements(extras, target)
+    lines += [Line(each, f"Ostinato's own {each}") for each in own]
     return tuple(dict.fromkeys(lines))
 
 
@@ -68,38 +82,6 @@ def framework_requirements(extras: Iterable[str], target: Target) -> list[str]:
     if not own <= set(wanted):  # an extra that has another
         return framework_requirements(own.union(wanted), target)
     return [str(r) for r in kept if canonicalize_name(r.name) != FRAMEWORK]
-
-
-def missing(installed: Path, asked: Iterable[str], target: Target) -> list[str]:
-    """Return what packages of a folder need on ``target`` and do not find there.
-
-    pip judges markers by the Python that runs it, so what only the target needs is left out.
-
-    Args:
-        installed: The folder, with the packages' metadata.
-        asked: The requirements for which it was filled; they tell the extras.
-        target: Where it will run.
-    """
-    present = {
-        canonicalize_name(dist.metadata["Name"]): dist
-        for dist in importlib.metadata.distributions(path=[str(installed)])
-    }
-    asked_for = [requirement for line in asked if (requirement := _parsed(line)) is not None]
-    absent: dict[str, None] = {}
-    seen: set[tuple[str, str]] = set()
-    while asked_for:
-        requirement = asked_for.pop()
-        name = canonicalize_name(requirement.name)
-        dist = present.get(name)
-        if dist is None:
-            absent[str(requirement)] = None
-            continue
-        for extra in ("", *sorted(requirement.extras)):
-            if (name, extra) not in seen:
-                seen.add((name, extra))
-                needed = (_for_target(Requirement(r), target, [extra]) for r in dist.requires or [])
-                asked_for += [r for r in needed if r is not None]
-    return sorted(absent)
 
 
 def local_files(lines: Iterable[str]) -> list[Path]:
@@ -138,25 +120,46 @@ def _parsed(line: str) -> Requirement | None:
         return None
 
 
+_FOR_PIP = re.compile(r"-|file:|.*[/\\]|.*\$\{")
+"""Begins what is an option, a place, or has a variable of the environment."""
+
+
+def _check_is_for_pip(line: Line) -> None:
+    """See that what is no requirement by name is something else, which pip reads.
+
+    Raises:
+        PackagingError: It is a requirement that is written wrongly.
+    """
+    named = re.split(r"\s-", line)[0]  # what follows is an option for this requirement alone
+    if _FOR_PIP.match(named):
+        return
+    try:
+        Requirement(named)
+    except InvalidRequirement as error:
+        said = str(error).partition("\n")[0]
+        raise PackagingError(f"{line.place}: {str(line)!r} is no requirement: {said}") from None
+
+
 def declared_in(project: Path) -> str:
     """Return the place where a project names its dependencies, or where it best would."""
     is_table = not (project / OWN_FILE).is_file() and "project" in read_pyproject(project)
     return "[project] dependencies in pyproject.toml" if is_table else OWN_FILE
 
 
-def _project_lines(project: Path) -> list[str]:
+def _project_lines(project: Path) -> list[Line]:
     own = project / OWN_FILE
     if own.is_file():
-        return list(_read(own, ()))
+        return list(_read(own, project, ()))
     pyproject = project / "pyproject.toml"
     try:
         declared = msgspec.convert(read_table(project, "project"), _Project)
     except msgspec.ValidationError as error:
         raise PackagingError(f"[project] in {pyproject}: {error}") from None
-    if declared.dependencies is not None:
-        return declared.dependencies
+    if declared.dependencies:
+        text = pyproject.read_text(encoding="utf-8")
+        return [Line(line, _place(text, line)) for line in declared.dependencies]
     poetrys = read_table(project, "tool", "poetry", "dependencies").keys() - {"python"}
-    if "dependencies" in declared.dynamic or poetrys:
+    if declared.dependencies is None and ("dependencies" in declared.dynamic or poetrys):
         raise PackagingError(
             f"what the project depends on is for its build tool alone to say ({pyproject}): write "
             f"a {OWN_FILE}, or have that tool export one"
@@ -171,7 +174,15 @@ class _Project(msgspec.Struct, frozen=True):
     dynamic: list[str] = []
 
 
-def _read(path: Path, within: tuple[Path, ...]) -> Iterator[str]:
+def _place(pyproject: str, dependency: str) -> str:
+    """The place of a dependency in pyproject.toml, with the line if one alone may be it."""
+    quoted = (f'"{dependency}"', f"'{dependency}'")
+    lines = enumerate(pyproject.splitlines(), 1)
+    found = [number for number, line in lines if any(each in line for each in quoted)]
+    return f"pyproject.toml:{found[0]}" if len(found) == 1 else "pyproject.toml"
+
+
+def _read(path: Path, project: Path, within: tuple[Path, ...]) -> Iterator[Line]:
     """The lines of a requirements file and of those it includes, without comments."""
     if path.resolve() in within:
         raise PackagingError(f"{path} includes itself")
@@ -179,18 +190,35 @@ def _read(path: Path, within: tuple[Path, ...]) -> Iterator[str]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise PackagingError(f"{path} cannot be read: {error}") from None
-    for line in text.replace("\\\n", " ").splitlines():
+    name = path.relative_to(project) if path.is_relative_to(project) else path
+    for number, line in _joined(text):
+        place = f"{name.as_posix()}:{number}"
         line = re.sub(r"(^|\s)#.*$", "", line).strip()
         included = re.fullmatch(r"(-r|--requirement)(?:\s+|=)(.+)", line)
         beside = re.fullmatch(r"(-c|--constraint|-f|--find-links)(?:\s+|=)(.+)", line)
         if included:
-            yield from _read(path.parent / included[2], (*within, path.resolve()))
+            yield from _read(path.parent / included[2], project, (*within, path.resolve()))
         elif beside and "://" not in beside[2]:
-            yield f"{beside[1]} {(path.parent / beside[2]).resolve()}"
+            yield Line(f"{beside[1]} {(path.parent / beside[2]).resolve()}", place)
         elif re.match(r"-e\b|--editable\b|\.{0,2}/|\.$", line):
             raise PackagingError(
-                f"{path.name}: {line!r} is a folder or file of this machine; a package takes "
+                f"{place}: {line!r} is a folder or file of this machine; a package takes "
                 "distributions: give its code a place in the project, or build its wheel"
             )
         elif line:
-            yield " ".join(line.split())
+            yield Line(" ".join(line.split()), place)
+
+
+def _joined(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; one that ends in a backslash goes on in the next.
+
+    Not so a comment, as for pip.
+    """
+    first, begun = 1, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.endswith("\\") and not line.lstrip().startswith("#"):
+            begun += f"{line[:-1]} "
+        else:
+            yield first, begun + line
+            first, begun = number + 1, ""
+    yield first, begun
