@@ -33,6 +33,7 @@ _ACCOUNT = re.compile(
     r"https://[a-z0-9]+(\.z\d+)?\.blob"
     r"\.(core\.windows\.net|storage\.azure\.net|core\.usgovcloudapi\.net|core\.chinacloudapi\.cn)"
 )
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\S+(?: |$)")
 _ETAG = re.compile(r'"?0x[0-9A-F]+"?')
 
 
@@ -113,7 +114,7 @@ def _only(version: str | None) -> dict[str, Any]:
     if _ETAG.fullmatch(version):
         quoted = '"' + version.strip('"') + '"'
         return {"etag": quoted, "match_condition": MatchConditions.IfNotModified}
-    if "T" in version:
+    if _TIME.match(version):
         return {"if_unmodified_since": datetime.fromisoformat(version.partition(" ")[0])}
     return {}
 

@@ -96,6 +96,7 @@ def test_a_version_may_be_the_time_when_the_blob_was_written(container: Containe
 def test_a_version_that_is_a_size_asks_for_nothing(container: ContainerClient):
     uri, _ = put(container, "a.txt", b"one")
     assert read(uri, "20000101") == b"one"
+    assert read(uri, "3 aGVTbG8=") == b"one"  # and what is told of the content
 
 
 def test_a_blob_written_again_while_it_is_read_is_not_read_on(container: ContainerClient):

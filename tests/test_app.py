@@ -299,7 +299,7 @@ def test_an_application_takes_over_the_stand_ins_of_another(app: ost.App):
 
 
 def test_a_stand_in_for_http_requests_is_never_left_out(app: ost.App):
-    with pytest.raises(ost.RegistrationError, match=HTTP_ACTIVITY):
+    with pytest.raises(ost.RegistrationError, match=f"{HTTP_ACTIVITY}.*replace it in the one"):
         app.include(ost.App("other").replacing({HTTP_ACTIVITY: Mock()}))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ostinato as ost
-from ostinato.tokens import resource_of, token_for
+from ostinato.tokens import _credential, resource_of, token_for
 from tests.identities import Identities
 
 
@@ -34,11 +34,15 @@ def test_an_identity_without_a_token_is_an_error_that_names_the_resource(identit
         token_for("https://graph.example")
 
 
-def test_without_azure_identity_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("package", ["azure", "azure.identity"])
+def test_without_azure_identity_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, package: str
+):
+    _credential.cache_clear()
     found = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("azure"):
+        if name.startswith(package):
             raise ModuleNotFoundError(name)
         return found(name, *args, **kwargs)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -136,9 +136,9 @@ class _JsonClaims:
             raise OrchestrationFailedError(told + mark + self._stored(written, request)) from None
         return self._stored(answer, request)
 
-    def fail(self, request: str, failure: Failure) -> NoReturn:
+    def fail(self, request: str, failure: Failure) -> str:
         """The answer that the instance failed."""
-        fail_classic(request, self._around, failure)
+        return fail_classic(request, self._around, failure)
 
     def _fetched(self, request: str) -> str:
         if not may_be_claimed(request):

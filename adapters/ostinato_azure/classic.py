@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -139,15 +139,18 @@ def respond(request: str, around: Surroundings, live: LiveTables | None = None) 
     )
 
 
-def fail(request: str, around: Surroundings, failure: Failure) -> NoReturn:
+def fail(request: str, around: Surroundings, failure: Failure) -> str:
     """Answer that the instance failed, for a reason that keeps its orchestrator from being run.
 
+    Returns:
+        The answer to one that was terminated, for which the reason does not matter any more.
+
     Raises:
-        OrchestrationFailedError: Always: the function must fail with it.
+        OrchestrationFailedError: It failed; the function must fail with it.
     """
     asked = _read(request)
-    give_up(_History(asked.history), around, failure, lambda table: _answer(table, asked))
-    raise AssertionError("the answer of a failure is raised")
+    history = _History(asked.history)
+    return give_up(asked.instance_id, history, around, failure, lambda table: _answer(table, asked))
 
 
 def read_history(request: str, around: Surroundings) -> list[Event]:

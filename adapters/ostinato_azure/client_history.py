@@ -24,7 +24,8 @@ from ostinato_azure.names import CLIENT, GATE
 ORCHESTRATION_ERROR = "OrchestrationError"
 """Type of an instance's failure of which no more than a text is told."""
 
-_TYPE = re.compile(r"([A-Za-z_][\w.]*): ")
+_TYPE = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception)): ")
+"""What has the name of an exception: texts of others may have any word before a colon."""
 
 _CHILD = "SubOrchestrationInstance"
 _BEGUN = f"{_CHILD}Created"

@@ -73,7 +73,10 @@ def respond(
 def fail(request: str, around: Surroundings, failure: Failure) -> str:
     """Answer that the instance failed, for a reason that keeps its orchestrator from being run."""
     asked = _asked(request)
-    answer = give_up(_History(asked), around, failure, lambda table: _answer(table, asked))
+    history = _History(asked)
+    answer = give_up(
+        asked.instanceId, history, around, failure, lambda table: _answer(table, asked)
+    )
     return b64encode(answer.SerializeToString()).decode()
 
 

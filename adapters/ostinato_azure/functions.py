@@ -39,7 +39,10 @@ CHATTY = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity", 
 Application Insights would be paid to keep them."""
 
 
+_NOT_NOW = "what this needs does not answer now; with an Idempotency-Key, ask again"
 _SOON = {"Retry-After": "5"}
+
+_logger = logging.getLogger(__name__)
 
 
 class Functions:
@@ -199,11 +202,16 @@ class Functions:
         app = self._app
 
         def forget(timer: Any, client: str) -> None:
+            from contextlib import closing
             from datetime import UTC, datetime
 
+            from ostinato_azure.claims import app_claims
+            from ostinato_azure.client import AzureClient
             from ostinato_azure.retention import forget_expired
 
-            forget_expired(datetime.now(UTC), client, app)
+            made = AzureClient.from_binding(client, app=app, claims=app_claims())
+            with closing(made):
+                forget_expired(datetime.now(UTC), made, app.registry)
 
         self._add("ostinato_purge", forget, "timer", "timerTrigger", client=True, schedule=TIMER)
 
@@ -214,6 +222,7 @@ class Functions:
             import azure.functions as func
 
             from ostinato_azure import triggers
+            from ostinato_azure.claim_text import ClaimError
             from ostinato_azure.records import RecordError
             from ostinato_azure.webhook import AzureError
 
@@ -228,8 +237,10 @@ class Functions:
                 return func.HttpResponse(str(error), status_code=400)
             except PayloadTooLargeError as error:
                 return func.HttpResponse(str(error), status_code=413)
-            except (RecordError, AzureError) as error:
-                return func.HttpResponse(str(error), status_code=503, headers=_SOON)
+            except (RecordError, AzureError, ClaimError):
+                # Who calls may be anybody, and is told nothing of what is behind the app.
+                _logger.exception("a request could not start %s", name)
+                return func.HttpResponse(_NOT_NOW, status_code=503, headers=_SOON)
             body = msgspec.json.encode({"id": instance_id})
             return func.HttpResponse(body, status_code=202, mimetype="application/json")
 
@@ -246,16 +257,16 @@ class Functions:
         return starter
 
     def _scheduler(self, name: str, trigger: Schedule) -> Callable[..., Any]:
-        app = self._app
+        from datetime import UTC, datetime
 
-        def by_minute(timer: Any, client: str) -> None:
-            from datetime import UTC, datetime
+        app, seen = self._app, datetime.now(UTC)
 
+        def when_due(timer: Any, client: str) -> None:
             from ostinato_azure import triggers
 
-            triggers.start_due(name, trigger, datetime.now(UTC), client, app)
+            triggers.start_due(name, trigger, datetime.now(UTC), client, app, seen=seen)
 
-        return by_minute
+        return when_due
 
     def _orchestrate(self, context: Any) -> str:
         from ostinato_azure.shell import orchestrate

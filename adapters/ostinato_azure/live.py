@@ -8,6 +8,7 @@ and no other attempt at that turn, has.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,15 @@ from threading import Lock
 from typing import Protocol, TypeVar
 
 from ostinato import events as ev
+from ostinato.actions import Failed
 from ostinato.events import Event
 from ostinato.failures import Failure
+from ostinato_azure.failures import summary
 from ostinato_azure.table import Surroundings, Table
 
 Answer = TypeVar("Answer")
+
+_logger = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 1024 * 1024
 """What all that is kept may take, by estimate."""
@@ -137,6 +142,7 @@ def take_turn(
     kept = None if live is None else _continued(live.take(instance_id), history, size)
     if kept is None:
         kept = _run(history, around, size)
+    _tell_failure(instance_id, kept.table)
     try:
         answered = answer(kept.table)
     except BaseException:
@@ -150,6 +156,7 @@ def take_turn(
 
 
 def give_up(
+    instance_id: str,
     history: HostHistory,
     around: Surroundings,
     failure: Failure,
@@ -159,7 +166,14 @@ def give_up(
     table = Table(around)
     events = (history.event(n) for n in range(len(history)))
     table.give_up([event for event in events if event is not None], failure)
+    _tell_failure(instance_id, table)
     return answer(table)
+
+
+def _tell_failure(instance_id: str, table: Table) -> None:
+    """Log that an instance fails, at each of its last turns; alerts look for this line."""
+    if isinstance(table.outcome, Failed):
+        _logger.error("instance %s failed: %s", instance_id, summary(table.outcome.failure))
 
 
 def transcript_of(history: HostHistory, around: Surroundings) -> list[Event]:

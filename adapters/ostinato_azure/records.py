@@ -47,6 +47,9 @@ storage lets a lease last that is not renewed."""
 _RENEWED_EVERY = 20.0
 """Seconds after which a delivery that is still at it renews its lease."""
 
+_RENEWALS = 15
+"""How often, which is for five minutes: a start that takes longer is not coming back."""
+
 _IS_LEASED = "LeaseIdMissing"
 """What is answered to who would write a blob on which another has a lease."""
 
@@ -220,7 +223,9 @@ def _renewed(lease: BlobLeaseClient) -> Generator[None, None, None]:
     done = threading.Event()
 
     def renew() -> None:
-        while not done.wait(_RENEWED_EVERY):
+        for _ in range(_RENEWALS):
+            if done.wait(_RENEWED_EVERY):
+                return
             with suppress(AzureError):  # the next time is soon enough
                 lease.renew()
 
@@ -229,8 +234,7 @@ def _renewed(lease: BlobLeaseClient) -> Generator[None, None, None]:
     try:
         yield
     finally:
-        done.set()
-        keeper.join()
+        done.set()  # not waited for: a renewal under way does no harm
 
 
 def _noted(at: datetime) -> bytes:

@@ -9,11 +9,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from ostinato.app import App
 from ostinato.client import InstanceStatus, Query
 from ostinato.definitions import Registry
-from ostinato.errors import InstanceExistsError, InstanceNotFoundError
-from ostinato_azure.claims import app_claims
+from ostinato.errors import InstanceExistsError, InstanceNotFoundError, OstinatoError
 from ostinato_azure.client import AzureClient
 
 TIMER = "2 17 * * * *"
@@ -29,22 +27,29 @@ def least_time(registry: Registry) -> timedelta | None:
     return timedelta(seconds=min(kept)) if kept else None
 
 
-def forget_expired(now: datetime, binding: str, app: App) -> int:
+def forget_expired(now: datetime, client: AzureClient, registry: Registry) -> int:
     """Forget instances whose time is up, and their children; return how many there were.
 
     Args:
         now: The time.
-        binding: That of the durable client.
-        app: The application.
+        client: Of the function app.
+        registry: What the application declares.
 
     Raises:
-        AzureError: The app's own management API does not answer.
+        OstinatoError: One could not be forgotten; the first such error, after all others were
+            tried.
     """
-    client = AzureClient.from_binding(binding, app=app, claims=app_claims())
-    try:
-        return sum(_forget(client, found) for found in _expired(client, app.registry, now)[:MOST])
-    finally:
-        client.close()
+    count, failed = 0, None
+    for instance_id in _expired(client, registry, now):
+        try:
+            count += client.purge(instance_id)
+        except (InstanceNotFoundError, InstanceExistsError):
+            continue  # forgotten with its parent, or started again
+        except OstinatoError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return count
 
 
 def _expired(client: AzureClient, registry: Registry, now: datetime) -> list[str]:
@@ -53,23 +58,27 @@ def _expired(client: AzureClient, registry: Registry, now: datetime) -> list[str
         return []
     query = Query(status=("Completed", "Failed", "Terminated"), created_to=now - least)
     expired: list[str] = []
-    while True:
+    while len(expired) < MOST:
         page = client.list_instances(query)
         expired += [i.instance_id for i in page.instances if _is_over(i, registry, now)]
         if page.next_page is None:
-            return expired
+            break
         query = msgspec.structs.replace(query, page=page.next_page)
+    return expired[:MOST]
 
 
 def _is_over(status: InstanceStatus, registry: Registry, now: datetime) -> bool:
-    definition = registry.orchestration(status.name, status.version)
-    if definition is None or definition.purge_after is None:
-        return False
-    return status.updated_at + timedelta(seconds=definition.purge_after) <= now
+    kept = _kept_for(status, registry)
+    return kept is not None and status.updated_at + timedelta(seconds=kept) <= now
 
 
-def _forget(client: AzureClient, instance_id: str) -> int:
-    try:
-        return client.purge(instance_id)
-    except (InstanceNotFoundError, InstanceExistsError):
-        return 0  # with its parent, or it was started again
+def _kept_for(status: InstanceStatus, registry: Registry) -> float | None:
+    """Seconds for which an instance is kept; None is for ever, or not ours to say.
+
+    The version may be told by nothing but a marker in the history, which a list has not: then it
+    is the longest time of all versions.
+    """
+    versions = [d for d in registry.orchestrations() if d.name == status.name]
+    told = [d for d in versions if d.version == status.version]
+    times = [d.purge_after for d in told or versions]
+    return None if not times or None in times else max(t for t in times if t is not None)

@@ -111,7 +111,7 @@ class Table:
         self._groups = Groups()
         self._chains = Chains()
         self._failures = Failures()
-        self._given_up: Failure | None = None
+        self._given_up: Outcome | None = None
         self._live = False
         self._suspended = False
         self._now = datetime.min
@@ -133,7 +133,7 @@ class Table:
     @property
     def outcome(self) -> Outcome | None:
         """How the execution ended, or None."""
-        return self._core.outcome if self._given_up is None else Failed(self._given_up)
+        return self._core.outcome if self._given_up is None else self._given_up
 
     @property
     def rewinds(self) -> bool:
@@ -213,8 +213,10 @@ class Table:
     def give_up(self, history: Sequence[Event], failure: Failure) -> None:
         """Fail for a reason that keeps the orchestrator from being run; a rewind lets it go on.
 
-        What the history records is taken for what it says, so that a wire can repeat it.
+        What the history records is taken for what it says, so that a wire can repeat it. Open
+        children are let be: the rewound instance gets what becomes of them.
         """
+        self._given_up = Failed(failure)
         for event in history:
             match event:
                 case (
@@ -231,10 +233,11 @@ class Table:
                     self._ended(event.task_id)
                 case ev.TaskCompleted() | ev.TimerFired() | ev.SubOrchestrationInstanceCompleted():
                     self._ended(event.task_id)
+                case ev.ExecutionTerminated(reason=reason):
+                    self._given_up = Terminated(reason)
                 case _:
                     pass
         self._failures.decide((), self._next_host_id, asks_more=False)
-        self._given_up = failure
 
     def go_on(self, events: Sequence[Event]) -> bool:
         """Take up what the history has more than when it was last taken up.

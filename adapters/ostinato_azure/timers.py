@@ -1,7 +1,8 @@
 """When the timer of a schedule runs: in few minutes, since each run wakes the app and is paid for.
 
-A run starts what has become due since the one before, so it may be one too many, but a tick must
-not have to wait for the next. Azure's timers know UTC alone on Linux, and other fields than cron.
+A run starts what has become due in the last minutes, so there may be one too many, but a tick must
+have its own, and a few more, which make up for one that failed. Azure's timers know UTC alone on
+Linux, and other fields than cron.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from datetime import UTC, datetime, timedelta
 from ostinato.triggers import Schedule
 
 _DAY = 24 * 60
+_RUNS = 5
+"""Of each tick, a minute apart: as long as is looked back (`triggers.LOOK_BACK`)."""
+
 _SECOND = 2
 """After the minute has begun: Azure's timers may run some milliseconds early."""
 
@@ -21,7 +25,7 @@ _HORIZON = 366 * 2
 
 
 def timer_of(schedule: Schedule, now: datetime) -> str:
-    """Return the NCRONTAB expression of a timer that runs in every minute with a tick.
+    """Return the NCRONTAB expression of a timer that runs with every tick, and after it.
 
     Args:
         schedule: Whose ticks.
@@ -32,7 +36,8 @@ def timer_of(schedule: Schedule, now: datetime) -> str:
     times = CronSim(schedule.cron, now)
     local = [60 * hour + minute for hour in times.hours for minute in times.minutes]
     offsets, changes = ({0}, set[int]()) if schedule.timezone == "UTC" else _zone(schedule, now)
-    minutes = {(at - offset) % _DAY for at in local for offset in offsets} | changes
+    begun = {(at - offset) % _DAY for at in local for offset in offsets} | changes
+    minutes = {(at + run) % _DAY for at in begun for run in range(_RUNS)}
     return (
         f"{_SECOND} {_field({at % 60 for at in minutes}, 60)} "
         f"{_field({at // 60 for at in minutes}, 24)} * * *"

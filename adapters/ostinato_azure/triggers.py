@@ -125,7 +125,7 @@ def _version(told: dict[str, Any], length: int | None) -> str:
 
 
 LOOK_BACK = timedelta(minutes=5)
-"""Ticks of the last minutes are started as well, in case a minute was missed: once each, by id."""
+"""Ticks of the last minutes are started as well, in case a run failed: once each, by id."""
 
 MOST_TICKS = 100
 """Ticks that one run of a timer starts at most; what is left of an outage is for the next."""
@@ -148,12 +148,27 @@ def ticks(name: str, schedule: Schedule, since: datetime, now: datetime) -> list
     ]
 
 
-def start_due(name: str, schedule: Schedule, now: datetime, binding: str, app: App) -> None:
+def start_due(
+    name: str, schedule: Schedule, now: datetime, binding: str, app: App, *, seen: datetime
+) -> None:
     """Start the orchestration for the ticks that are due at ``now``.
 
     A schedule begins with the minute in which it is first seen. Then it goes on from the last tick
     it handled: however long ago that was if it catches up, else no longer than `LOOK_BACK`. Where
     the app has no storage nothing is known of it, and each run looks back so far.
+
+    Args:
+        name: The orchestration.
+        schedule: Its.
+        now: The time.
+        binding: That of the durable client.
+        app: The application.
+        seen: When this process saw the schedule; its first run, or the first that did not fail,
+            may be later by `LOOK_BACK`.
+
+    Raises:
+        RecordError: What was handled last cannot be read or written.
+        AzureError: The app's own management API does not answer.
     """
     recent = now - LOOK_BACK
     records = app_records(_hub(binding))
@@ -162,8 +177,8 @@ def start_due(name: str, schedule: Schedule, now: datetime, binding: str, app: A
             start(name, tick, binding, app)
         return
     key = derived_id(name, schedule.cron, schedule.timezone)
-    minute_before = now.replace(second=0, microsecond=0) - timedelta(minutes=1)
-    last = records.last_tick(key, minute_before)
+    minute_before = seen.replace(second=0, microsecond=0) - timedelta(minutes=1)
+    last = records.last_tick(key, max(minute_before, recent))
     due = ticks(name, schedule, last.at if schedule.catch_up else max(last.at, recent), now)
     for tick in due:
         start(name, tick, binding, app)

@@ -198,11 +198,17 @@ class App:
         """Take over everything that another application declares.
 
         Raises:
-            RegistrationError: A name is declared by both.
+            RegistrationError: A name is declared by both, or the other has a stand-in for the
+                activity of `call_http`, which every application has.
         """
         for activity in other.registry.activities():
-            if activity.name != HTTP_ACTIVITY or activity.original is not None:
+            if activity.name != HTTP_ACTIVITY:
                 self.registry.add_activity(activity)
+            elif activity.original is not None:
+                raise RegistrationError(
+                    f"{HTTP_ACTIVITY!r} is replaced in the application that is taken over, and "
+                    "every application has it: replace it in the one that takes over"
+                )
         for orchestration in other.registry.orchestrations():
             self.registry.add_orchestration(orchestration)
         self.registry.exceptions.update(other.registry.exceptions)

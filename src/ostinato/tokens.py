@@ -51,13 +51,15 @@ def token_for(resource: str) -> str:
     """
     try:
         from azure.core.exceptions import ClientAuthenticationError
+
+        credential = _credential()
     except ModuleNotFoundError as error:
         raise OstinatoError(
             "token_source needs azure-identity: pip install 'ostinato[azure]'"
         ) from error
     scope = resource if resource.endswith("/.default") else f"{resource}/.default"
     try:
-        return _credential().get_token(scope).token
+        return credential.get_token(scope).token
     except ClientAuthenticationError as error:
         raise OstinatoError(f"there is no token for {resource!r}: {error.message}") from error
 

@@ -57,7 +57,12 @@ def application(*, removed: bool = False) -> ost.App:
             text = yield ctx.call_activity(long_text)
             return [counted, len(text)]
 
-        _ = waits, measures
+        @app.orchestration
+        def fails(ctx: ost.OrchestrationContext):
+            raise ValueError("no")
+            yield
+
+        _ = waits, measures, fails
     return app
 
 
@@ -148,6 +153,31 @@ def test_a_claim_for_what_is_not_there_fails_the_instance_with_the_reason(
     assert status.failure is not None
     assert (status.failure.type, ran) == ("ClaimError", [1])
     assert "it is not there" in status.failure.message
+
+
+def test_an_instance_that_cannot_read_a_payload_can_be_terminated(
+    stand: Stand, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CONTAINER_VARIABLE, f"claims-{uuid4().hex[:10]}")
+    monkeypatch.setenv("AzureWebJobsStorage", storage)
+    instance_id = stand.client.start("measures")
+    stand.settle()
+    stand.host.hub.hold(instance_id)
+    forged = {"$ostinato_claim": 1, "sha256": "0" * 64, "size": 3}
+    stand.host.hub.raise_event(instance_id, "go", json.dumps(forged))
+    stand.host.hub.terminate(instance_id, "enough")
+    stand.host.hub.release(instance_id)
+    status = stand.client.wait(instance_id, PATIENCE)
+    assert (status.runtime_status, status.output) == (RuntimeStatus.TERMINATED, "enough")
+
+
+def test_an_instance_that_fails_is_logged_for_alerts(
+    stand: Stand, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = stand.client.start("fails")
+    stand.settle()
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "ostinato_azure.live"]
+    assert line == f"instance {failing} failed: ValueError: no"
 
 
 @pytest.mark.parametrize("grpc", [False, True])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 import ostinato as ost
@@ -42,23 +43,44 @@ def longer(ctx: ost.OrchestrationContext):
     yield
 
 
+def quick(ctx: ost.OrchestrationContext):
+    return 1
+    yield
+
+
+for name, first in (("brief_or_not", None), ("brief_or_longer", timedelta(days=1))):
+    app.orchestration(name=name, version="1", purge_after=first)(quick)
+    app.orchestration(name=name, version="2", purge_after=timedelta(hours=1))(quick)
+
+
+class Refusing(httpx.HTTPTransport):
+    """Does not let an instance be deleted."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__()
+        self._instance_id = instance_id
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE" and self._instance_id in request.url.path:
+            return httpx.Response(500, text="not now")
+        return super().handle_request(request)
+
+
 class Stand:
     def __init__(self) -> None:
         self.clock = ManualClock(EPOCH)
         self._worker = DirectWorker(ostinato_azure.function_app(app))
         self.host = FunctionsHost(self._worker, clock=self.clock)
         self.client = AzureClient(self.host.url, app=app)
-        status = f"{self.host.url}/runtime/webhooks/durabletask/instances/ID"
-        self.binding = json.dumps({"managementUrls": {"statusQueryGetUri": status}})
 
     def start(self, name: str, given: Any = None) -> str:
         self.client.start(name, given, instance_id=f"{name}-{given}")
         self.host.settle()
         return f"{name}-{given}"
 
-    def forget_after(self, length: timedelta) -> int:
+    def forget_after(self, length: timedelta, client: AzureClient | None = None) -> int:
         self.clock.advance(length)
-        return forget_expired(self.clock.now(), self.binding, app)
+        return forget_expired(self.clock.now(), client or self.client, app.registry)
 
     def known(self) -> list[str]:
         """Ids, but for those of children."""
@@ -105,6 +127,29 @@ def test_what_one_run_leaves_is_for_the_next(stand: Stand, monkeypatch: pytest.M
     stand.host.settle()
     assert stand.forget_after(timedelta(days=1)) == 2
     assert stand.forget_after(timedelta(0)) == 1
+
+
+def test_where_the_version_is_not_told_the_longest_time_holds(stand: Stand) -> None:
+    raw = AzureClient(stand.host.url)  # which knows no versions
+    for name in ("brief_or_not", "brief_or_longer"):
+        raw.start(name, instance_id=name)
+        raw.start(name, instance_id=f"{name}-2", version="2")
+    raw.close()
+    stand.host.settle()
+    assert stand.forget_after(timedelta(hours=1)) == 2
+    assert stand.known() == ["brief_or_longer", "brief_or_not"]
+    assert stand.forget_after(timedelta(days=1)) == 1
+    assert stand.known() == ["brief_or_not"]
+
+
+def test_one_that_cannot_be_forgotten_keeps_no_other_from_it(
+    stand: Stand,
+) -> None:
+    ids = [stand.start("longer", number) for number in range(3)]
+    client = AzureClient(stand.host.url, app=app, transport=Refusing(ids[0]))
+    with closing(client), pytest.raises(ost.OstinatoError, match="500"):
+        stand.forget_after(timedelta(days=1), client)
+    assert stand.known() == [ids[0]]
 
 
 def test_only_an_app_that_forgets_has_the_timer() -> None:

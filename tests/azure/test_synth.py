@@ -315,6 +315,10 @@ def test_logs_go_to_a_workspace_that_is_there_already_if_one_is_named():
 
 def test_an_action_group_is_told_of_failed_instances_and_of_poisoned_messages():
     assert not any(r["type"] == RULE for r in resources(shop()).values())
+    central = resources(shop(), actionGroupId="/groups/on-call", workspaceId="/central")
+    assert {tuple(r["properties"]["scopes"]) for r in central.values() if r["type"] == RULE} == {
+        ("/central",)
+    }
     found = resources(shop(), actionGroupId="/groups/on-call")
     rules = {r["name"]: r["properties"] for r in found.values() if r["type"] == RULE}
     assert sorted(name.split("-", 3)[-1] for name in rules) == [
@@ -322,7 +326,10 @@ def test_an_action_group_is_told_of_failed_instances_and_of_poisoned_messages():
         "poisoned-messages",
     ]
     for rule in rules.values():
-        assert rule["scopes"] == [i for i, r in found.items() if r["type"] == COMPONENT]
+        assert rule["scopes"] == [i for i, r in found.items() if r["type"] == WORKSPACE]
+        (condition,) = rule["criteria"]["allOf"]
+        (component,) = (i for i, r in found.items() if r["type"] == COMPONENT)
+        assert f"_ResourceId =~ '{component}'" in condition["query"]
         assert rule["actions"] == {"actionGroups": ["/groups/on-call"]}
 
 

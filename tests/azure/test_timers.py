@@ -21,13 +21,13 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
     ("cron", "timezone", "timer"),
     [
         ("* * * * *", "UTC", "2 * * * * *"),
-        ("0 2 * * *", "UTC", "2 0 2 * * *"),
-        ("*/15 * * * *", "UTC", "2 0,15,30,45 * * * *"),
-        ("30 6,18 * * 1-5", "UTC", "2 30 6,18 * * *"),
-        ("0 0 29 2 *", "UTC", "2 0 0 * * *"),
-        ("0 2 * * *", "Asia/Kolkata", "2 30 20 * * *"),
-        ("15 9 * * *", "Asia/Tokyo", "2 15 0 * * *"),
-        ("0 12 * * *", "Europe/Berlin", "2 0 1,10,11 * * *"),
+        ("0 2 * * *", "UTC", "2 0,1,2,3,4 2 * * *"),
+        ("*/30 * * * *", "UTC", "2 0,1,2,3,4,30,31,32,33,34 * * * *"),
+        ("30 6,18 * * 1-5", "UTC", "2 30,31,32,33,34 6,18 * * *"),
+        ("58 23 29 2 *", "UTC", "2 0,1,2,58,59 0,23 * * *"),
+        ("0 2 * * *", "Asia/Kolkata", "2 30,31,32,33,34 20 * * *"),
+        ("15 9 * * *", "Asia/Tokyo", "2 15,16,17,18,19 0 * * *"),
+        ("0 12 * * *", "Europe/Berlin", "2 0,1,2,3,4 1,10,11 * * *"),
     ],
 )
 def test_a_timer_runs_when_a_tick_may_be_due_by_utc(cron: str, timezone: str, timer: str):
@@ -62,8 +62,9 @@ def test_every_tick_falls_into_a_minute_in_which_the_timer_runs(
     timer = Ncrontab.parse(timer_of(schedule, NOW))
     since = NOW + timedelta(days=days)
     for tick in islice(ticks("x", schedule, since, since + timedelta(days=30)), 100):
-        assert tick.at.minute in timer.minutes
-        assert tick.at.hour in timer.hours
+        for run in (tick.at, tick.at + timedelta(minutes=4)):
+            assert run.minute in timer.minutes
+            assert run.hour in timer.hours
 
 
 @pytest.mark.parametrize(

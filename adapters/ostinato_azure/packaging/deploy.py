@@ -127,11 +127,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         return self._later("ostinato-events", EVENTS, outputs, None)
 
     def _later(
-        self, name: str, template: str, outputs: Mapping[str, Any], values: Path | None
+        self, deployment: str, template: str, outputs: Mapping[str, Any], values: Path | None
     ) -> list[str]:
         """What deploys a template whose parameters get the outputs of the same names."""
         command = ["deployment", "group", "create", "--resource-group", self.group]
-        command += ["--name", name, "--template-file", str(self.project / template)]
+        command += ["--name", deployment, "--template-file", str(self.project / template)]
         taken = _read(self.project / template).parameters
         given = [f"@{values}"] if values is not None and values.is_file() else []
         given += [f"{name}={_argument(outputs[name])}" for name in taken if name in outputs]
@@ -267,10 +267,11 @@ def deploy(
         say(f"{what}\n  {shown(command)}")
         return az.run(command)
 
-    def patiently(what: str, command: list[str]) -> str:
+    def patiently(what: str, command: list[str]) -> None:
         for left in reversed(range(ATTEMPTS)):
             try:
-                return once(what, command)
+                once(what, command)
+                return
             except ToolFailedError as error:
                 if not left:
                     raise
@@ -280,7 +281,6 @@ def deploy(
                     f"trying again in {PAUSE:.0f} s"
                 )
                 pause(PAUSE)
-        raise AssertionError("the last attempt returns or raises")
 
     if deployment.has(Part.INFRA):
         once("resource group", deployment.group_command())
@@ -300,8 +300,12 @@ def deploy(
 
     def not_listed() -> list[str]:
         command = deployment.list_command(outputs.name)
-        listed = answered(command, patiently("functions that Azure found", command), list[str])
-        return _missing(deployment.functions, listed)
+        try:
+            told = once("functions that Azure found", command)
+        except ToolFailedError as error:
+            say(f"not yet: {error}")
+            return list(deployment.functions)
+        return _missing(deployment.functions, answered(command, told, list[str]))
 
     missing = not_listed() if deployment.has(Part.CODE) else []
     for _ in range(ATTEMPTS - 1):

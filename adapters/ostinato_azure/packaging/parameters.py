@@ -15,7 +15,7 @@ SETTINGS = "appSettings"
 PYTHON = "pythonVersion"
 
 
-_HOSTS = re.compile(r"AzureWebJobsStorage.*", re.IGNORECASE)
+_HOSTS = re.compile(r"AzureWebJobsStorage(__.*)?", re.IGNORECASE)
 _ELSEWHERE = {
     name.lower()
     for name in (

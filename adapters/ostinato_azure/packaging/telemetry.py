@@ -22,22 +22,19 @@ OWN_WORKSPACE = "workspaceId"
 ACTION_GROUP = "actionGroupId"
 """The parameter with the id of the action group that alerts go to."""
 
-_FAILED = (
-    'requests | where name startswith "orchestration:" and success == false'
-    " | project timestamp, name, operation_Id"
-)
-"""The extension writes a request for each orchestration (distributed tracing, V2)."""
+_NONE_GIVEN = f"empty({parameter(OWN_WORKSPACE)})"
+_IN_USE = f"if({_NONE_GIVEN}, {WORKSPACE_ID}, {parameter(OWN_WORKSPACE)})"
+"""Expressions: whether a workspace is made, and which it is that logs go to."""
 
-_POISONED = (
-    'traces | where message has "-poison" and message has "Moving message"'
-    " | project timestamp, message"
-)
-"""What the host writes when it gives a message up."""
+_FAILED = 'Message matches regex "^instance [^ ]+ failed: "'
+"""What `ostinato_azure.live` logs of an instance that fails."""
+
+_POISONED = 'Message has "-poison" and Message has "Moving message"'
+"""What the host logs when it gives a message up."""
 
 
 def telemetry_resources() -> list[Json]:
     """Return the workspace, the component, and the alerts."""
-    none_given = f"empty({parameter(OWN_WORKSPACE)})"
     return [
         {
             "type": WORKSPACE,
@@ -45,7 +42,7 @@ def telemetry_resources() -> list[Json]:
             "name": f"[{NAME}]",
             "location": f"[{parameter('location')}]",
             "tags": TAGS,
-            "condition": f"[{none_given}]",
+            "condition": f"[{_NONE_GIVEN}]",
             "properties": {
                 "sku": {"name": "PerGB2018"},
                 "retentionInDays": f"[{parameter(LOG_DAYS)}]",
@@ -61,9 +58,7 @@ def telemetry_resources() -> list[Json]:
             "kind": "web",
             "properties": {
                 "Application_Type": "web",
-                "WorkspaceResourceId": (
-                    f"[if({none_given}, {WORKSPACE_ID}, {parameter(OWN_WORKSPACE)})]"
-                ),
+                "WorkspaceResourceId": f"[{_IN_USE}]",
                 "DisableLocalAuth": True,
             },
             "dependsOn": [f"[{WORKSPACE_ID}]"],
@@ -73,8 +68,15 @@ def telemetry_resources() -> list[Json]:
     ]
 
 
-def _alert(name: str, description: str, query: str) -> Json:
-    """A rule that looks every five minutes for what was logged in the last five."""
+def _alert(name: str, description: str, logged: str) -> Json:
+    """A rule that looks every five minutes for lines that have come in since.
+
+    They are looked for by when they came in, which may be minutes after they were logged.
+    """
+    query = (
+        "AppTraces | where _ResourceId =~ ''{0}'' and ingestion_time() > ago(5m)"
+        f" | where {logged} | project TimeGenerated, Message, OperationId"
+    )
     return {
         "type": RULE,
         "apiVersion": "2023-12-01",
@@ -88,13 +90,13 @@ def _alert(name: str, description: str, query: str) -> Json:
             "description": description,
             "severity": 2,
             "enabled": True,
-            "scopes": [f"[{COMPONENT_ID}]"],
+            "scopes": [f"[{_IN_USE}]"],
             "evaluationFrequency": "PT5M",
-            "windowSize": "PT5M",
+            "windowSize": "PT30M",
             "criteria": {
                 "allOf": [
                     {
-                        "query": query,
+                        "query": f"[format('{query}', {COMPONENT_ID})]",
                         "timeAggregation": "Count",
                         "operator": "GreaterThan",
                         "threshold": 0,
@@ -104,5 +106,5 @@ def _alert(name: str, description: str, query: str) -> Json:
             "actions": {"actionGroups": [f"[{parameter(ACTION_GROUP)}]"]},
             "autoMitigate": False,
         },
-        "dependsOn": [f"[{COMPONENT_ID}]"],
+        "dependsOn": [f"[{COMPONENT_ID}]", f"[{WORKSPACE_ID}]"],
     }

@@ -164,6 +164,8 @@ def deploy_azure(
         if only not in (None, *Part):
             raise UsageError(f"--only is one of {', '.join(Part)}, not {only!r}")
         part = None if only is None else Part(only)
+        if setting and part not in (None, Part.INFRA):
+            raise UsageError(f"--setting is given with the infrastructure, not with --only {only}")
         chosen = _python(python, parameters)
         Target(python=chosen, platform=platform)
         found = find_app(app, Path.cwd())
