@@ -1,4 +1,5 @@
-"""Azure: replay of a large history beside azure-functions-durable's, and fan-out on the stand-in.
+"""Azure: replay of a large history and a cold import beside azure-functions-durable's, and fan-out
+on the stand-in.
 
 Run it in the development environment: ``.venv/bin/python bench/azure_host.py``.
 """
@@ -9,6 +10,7 @@ import importlib
 import json
 import logging
 import statistics
+import subprocess
 import sys
 import time
 import warnings
@@ -29,6 +31,7 @@ from ostinato.testing.azure.worker_durable import DurableFunctions
 from ostinato_azure.classic import respond
 from ostinato_azure.functions import Functions
 
+ROOT = Path(__file__).parent.parent
 COUNT = 10_000
 ROUNDS = 3
 app = ost.App("bench")
@@ -129,9 +132,41 @@ def fan_out_on_the_stand_in(messages: int) -> None:
     )
 
 
+BARE = """
+import azure.durable_functions as df
+app = df.DFApp()
+@app.orchestration_trigger(context_name="context")
+def flow(context):
+    return (yield context.call_activity("work", 1))
+@app.activity_trigger(input_name="number")
+def work(number: int) -> int:
+    return number
+app.get_functions()
+"""
+
+
+def compare_cold_import() -> None:
+    """Start a Python that loads this repository's function app, and one with a bare Durable app."""
+    ours = "import function_app; function_app.app.get_functions()"
+
+    def start(code: str) -> float:
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        return seconds(
+            lambda: subprocess.run(command, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
+        )
+
+    pairs = [(start(ours), start(BARE)) for _ in range(15)]
+    mine, others = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(
+        f"cold import: {mine:.3f} s, a bare app of azure-functions-durable {others:.3f} s, "
+        f"ratio {mine / others:.2f}"
+    )
+
+
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     compare_replay()
+    compare_cold_import()
     fan_out_on_the_stand_in(256)  # as in the host.json that we write
     fan_out_on_the_stand_in(32)
