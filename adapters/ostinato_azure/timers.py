@@ -8,7 +8,7 @@ Linux, and other fields than cron.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 
 from ostinato.triggers import Schedule
@@ -20,8 +20,10 @@ _RUNS = 5
 _SECOND = 2
 """After the minute has begun: Azure's timers may run some milliseconds early."""
 
-_HORIZON = 366 * 2
-"""Days ahead in which a zone's offsets are looked at: longer than a worker lives."""
+_WEEK = 7 * _DAY
+_HORIZON = 105
+"""Weeks ahead in which a zone's offsets are looked at: longer than a worker lives. No zone changes
+its offset twice in one."""
 
 
 def timer_of(schedule: Schedule, now: datetime) -> str:
@@ -59,23 +61,18 @@ def _zone(schedule: Schedule, now: datetime) -> tuple[set[int], set[int]]:
         return moved // timedelta(minutes=1)
 
     begin = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    days = [begin + timedelta(days=number) for number in range(_HORIZON + 1)]
-    offsets, changes = {offset(begin)}, set[int]()
-    for day, following in itertools.pairwise(days):
-        if offset(day) != offset(following):
-            quarters = list(_quarters(day))
-            offsets |= {offset(at) for at in quarters}
-            changes |= {
-                60 * at.hour + at.minute
-                for before, at in itertools.pairwise(quarters)
-                if offset(before) != offset(at)
-            }
-    return offsets, changes
+    weeks = [begin + timedelta(weeks=number) for number in range(_HORIZON + 1)]
+    changes = set[int]()
+    for week, following in itertools.pairwise(weeks):
+        before = offset(week)
+        if offset(following) == before:
+            continue
 
+        def is_after(minute: int, week: datetime = week, before: int = before) -> bool:
+            return offset(week + timedelta(minutes=minute)) != before
 
-def _quarters(day: datetime) -> Iterator[datetime]:
-    """The quarters of an hour of a day, and the first of the next."""
-    return (day + timedelta(minutes=15 * number) for number in range(4 * 24 + 1))
+        changes.add(bisect_right(range(_WEEK), False, key=is_after) % _DAY)
+    return {offset(week) for week in weeks}, changes
 
 
 def _field(values: set[int], most: int) -> str:
