@@ -627,3 +627,16 @@ def test_annotations_of_the_models_are_where_the_check_looks_for_them():
     assert takes_enum(web_models.Site.__annotations__["identity"], web_models.Site) is False
     hint = storage_models.StorageAccountCreateParameters.__annotations__["kind"]
     assert takes_enum(hint, storage_models.StorageAccountCreateParameters), typing.get_args(hint)
+
+
+def test_the_docs_template_of_ones_own_takes_outputs_of_ours_and_names_a_role():
+    page = (ROOT / "docs" / "azure-deploy.md").read_text()
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    template = json.loads(text) | {"outputs": {}}
+    outputs = main_template(shop())["outputs"]
+    assert template["parameters"].keys() & outputs.keys() == {"principalId"}
+    given = {"principalId": "1111", "vault": "secrets"}
+    (assignment,) = deployed(template, given)["resources"].values()
+    assert assignment["scope"] == "Microsoft.KeyVault/vaults/secrets"
+    # Key Vault Secrets User, in Microsoft's list of Azure built-in roles.
+    assert "4633458b-17de-408a-b874-0445c86b69e6" in assignment["properties"]["roleDefinitionId"]
