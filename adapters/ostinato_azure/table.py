@@ -113,6 +113,7 @@ class Table:
         self._failures = Failures()
         self._given_up: Outcome | None = None
         self._live = False
+        self._undecided = False
         self._suspended = False
         self._now = datetime.min
         self._gate: Entry | None = None
@@ -268,7 +269,7 @@ class Table:
             # from a suspended instance, is in no history: it is decided anew.
             self._suspended = turn.leaves_suspended(self._suspended)
             held = self._gate is not None or self._suspended
-            self._live = last or (held and position > recorded)
+            self._live, self._undecided = last, held and position > recorded
             self._now = turn.at
             self._feed([ev.OrchestratorStarted(at=turn.at)])
             for message in turn.messages:
@@ -288,7 +289,7 @@ class Table:
             for event in events:
                 self._core.apply(event)
         else:
-            self._core.replay(events)
+            self._core.replay(events, undecided=self._undecided)
 
     @property
     def _starts_later(self) -> bool:

@@ -692,7 +692,7 @@ class OrchestrationContext:
         if answer is None:
             marker = f"patch:{patch_id}"
             recorded = execution.has_marker(marker)
-            answer = recorded or not execution.replaying
+            answer = recorded or execution.decides
             execution.patches[patch_id] = answer
             if answer and not recorded:
                 execution.new_markers.append(marker)

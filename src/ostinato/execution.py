@@ -109,6 +109,7 @@ class Execution:
         "refused_at",
         "registry",
         "replaying",
+        "undecided",
         "uuids",
         "version",
         "waiters",
@@ -125,6 +126,8 @@ class Execution:
         self.parent: Parent | None = None
         self.clock = _EPOCH
         self.replaying = False
+        self.undecided = False
+        """Whether what is replayed was decided where no history could record it."""
         self.dead = False
         """Given up; see `corpse`."""
         self.next_id = 0
@@ -150,6 +153,11 @@ class Execution:
         self.new_markers: list[str] = []
         self.patches: dict[str, bool] = {}
         self.uuids = 0
+
+    @property
+    def decides(self) -> bool:
+        """Whether versions and patches are decided now, and not as the history has it."""
+        return not self.replaying or self.undecided
 
     def has_marker(self, name: str) -> bool:
         """Whether history records this marker."""

@@ -210,10 +210,16 @@ class Orchestration:
 
     # What the host tells
 
-    def replay(self, history: Sequence[Event]) -> None:
-        """Apply the past: events that are already in history."""
+    def replay(self, history: Sequence[Event], *, undecided: bool = False) -> None:
+        """Apply the past: events that are already in history.
+
+        Args:
+            history: The events.
+            undecided: Whether versions and patches that they reach are decided anew, on a host
+                whose history could not record what was decided then.
+        """
         state = self._state
-        state.replaying = True
+        state.replaying, state.undecided = True, undecided
         kinds = set(map(type, history))
         if ev.ExecutionRewound in kinds:
             dropped = rewound_positions(history)
@@ -223,7 +229,7 @@ class Orchestration:
         apply = self._apply
         for event in history:
             apply(event)
-        state.replaying = False
+        state.replaying = state.undecided = False
         state.withdrawn.clear()
 
     def apply(self, event: Event) -> None:
@@ -360,7 +366,7 @@ class Orchestration:
             marked = next((m for m in state.markers if m.startswith("version:")), None)
             if marked is not None:
                 version = marked.removeprefix("version:")
-            elif state.replaying:
+            elif not state.decides:
                 definition = registry.first_version(event.name)
                 if definition is not None:
                     return definition

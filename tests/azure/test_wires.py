@@ -216,6 +216,35 @@ def test_what_is_decided_in_the_turn_of_a_suspension_stays_decided(stand: Stands
     assert output(host.finish(instance_id)) is True
 
 
+lived: list[str] = []
+
+
+def tells(ctx: ost.OrchestrationContext):
+    """Tell what is lived through for the first time."""
+    yield ctx.wait_for_external_event("go")
+    if not ctx.is_replaying:
+        lived.append("gone")
+    yield ctx.wait_for_external_event("end")
+
+
+def test_what_was_lived_through_before_a_suspension_is_replayed_after_it(
+    stand: Stands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSTINATO_LIVE_BYTES", "0")
+    lived.clear()
+    host = stand(application(tells))
+    instance_id = host.start("tells")
+    host.settle()
+    host.suspend_with(instance_id, "go", "null")
+    host.resume(instance_id)
+    for _ in range(2):
+        host.raise_event(instance_id, "other", "null")
+        host.settle()
+    host.raise_event(instance_id, "end", "null")
+    host.finish(instance_id)
+    assert lived == ["gone"]
+
+
 def changing(ctx: ost.OrchestrationContext):
     """Call the one activity that the deployment calls, then wait."""
     yield ctx.call_activity("first")
