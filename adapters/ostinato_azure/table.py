@@ -18,6 +18,7 @@ answer whether it is free. When a wait ends is a function of the history.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ LONGEST_TIMER = timedelta(days=6)
 """Timers that are due later are set in hops: Azure Storage cannot delay a message for longer."""
 
 HOP = timedelta(days=3)
+
+_logger = logging.getLogger(__name__)
 
 MISMATCH = "NonDeterminismError"
 
@@ -392,6 +395,13 @@ class Table:
             again.tries += 1
             self._ready.append(again)
             return
+        if isinstance(event, ev.TaskFailed) and self._live:
+            what = type(operations.read_operation(entry.text)).__name__
+            _logger.error(
+                "instance %s gave up %s for %s after %d tries: %s: %s",
+                *(self._core.instance_id, what, entry.instance_id, TRIES),
+                *(event.failure.type, event.failure.message),
+            )
         if entry.is_check and self.outcome is None:
             assert isinstance(entry.action, CreateSubOrchestration)
             if isinstance(event, ev.TaskFailed):

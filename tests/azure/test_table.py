@@ -223,7 +223,9 @@ def test_operations_on_one_target_go_one_after_another() -> None:
     assert [operation(e) for e in host.turn(host.done(0))] == [Send("a", "e", '"a"', "e:1")]
 
 
-def test_an_operation_that_fails_is_asked_for_again_a_number_of_times() -> None:
+def test_an_operation_that_fails_is_asked_for_again_a_number_of_times(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     host = Host("sends")
     host.begin()
     tries, entries, host_id = 1, host.turn(host.failed(0)), 1
@@ -233,6 +235,9 @@ def test_an_operation_that_fails_is_asked_for_again_a_number_of_times() -> None:
         entries = host.turn(host.failed(host_id))
     assert tries == TRIES
     assert [operation(e) for e in entries] == [Send("a", "e", '"a"', "e:1")]
+    host.turn(host.raised("other"))  # in which the past is replayed
+    (given_up,) = [record.getMessage() for record in caplog.records]
+    assert f"instance i gave up Send for a after {TRIES} tries: " in given_up
 
 
 @app.orchestration

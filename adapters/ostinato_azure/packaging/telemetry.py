@@ -26,8 +26,8 @@ _NONE_GIVEN = f"empty({parameter(OWN_WORKSPACE)})"
 _IN_USE = f"if({_NONE_GIVEN}, {WORKSPACE_ID}, {parameter(OWN_WORKSPACE)})"
 """Expressions: whether a workspace is made, and which it is that logs go to."""
 
-_FAILED = 'Message matches regex "^instance [^ ]+ failed: "'
-"""What `ostinato_azure.live` logs of an instance that fails."""
+_FAILED = 'Message matches regex "^instance [^ ]+ (failed: |gave up )"'
+"""What the adapter logs of an instance that fails, or whose event or child it gives up."""
 
 _POISONED = 'Message has "-poison" and Message has "Moving message"'
 """What the host logs when it gives a message up."""
@@ -63,7 +63,7 @@ def telemetry_resources() -> list[Json]:
             },
             "dependsOn": [f"[{WORKSPACE_ID}]"],
         },
-        _alert("failed-instances", "An orchestration failed or was terminated.", _FAILED),
+        _alert("failed-instances", "An instance failed, or could not send.", _FAILED),
         _alert("poisoned-messages", "A message of a queue was given up.", _POISONED),
     ]
 
