@@ -20,24 +20,22 @@ from ostinato.app import App
 from ostinato.definitions import ActivityDefinition
 from ostinato.errors import CodecError, PayloadTooLargeError, RegistrationError
 from ostinato.triggers import Blob, Http, Queue, Schedule, Trigger
+from ostinato_azure.account import STORAGE
 from ostinato_azure.live import MOST_BYTES, LiveTables
 from ostinato_azure.names import CLIENT, DURABLE, GATE, Names
 from ostinato_azure.table import Surroundings
 
 if TYPE_CHECKING:
-    import azure.functions as func
+    from datetime import datetime
 
-STORAGE = "AzureWebJobsStorage"
-"""The app setting with the connection of queues and blobs."""
+    import azure.functions as func
 
 LIVE_VARIABLE = "OSTINATO_LIVE_BYTES"
 """The app setting that says what executions kept between turns may take; 0 keeps none."""
 
-
 CHATTY = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity", "httpx")
 """Loggers that tell of every request at INFO: of each event, claim and tick there are several, and
 Application Insights would be paid to keep them."""
-
 
 _NOT_NOW = "what this needs does not answer now; with an Idempotency-Key, ask again"
 _SOON = {"Retry-After": "5"}
@@ -152,13 +150,14 @@ class Functions:
 
                 from ostinato_azure.timers import timer_of
 
+                seen = datetime.now(UTC)
                 self._add(
                     f"{name}_schedule",
-                    self._scheduler(name, trigger),
+                    self._scheduler(name, trigger, seen),
                     "timer",
                     "timerTrigger",
                     client=True,
-                    schedule=timer_of(trigger, datetime.now(UTC)),
+                    schedule=timer_of(trigger, seen),
                 )
             case _:
                 assert_never(trigger)
@@ -256,12 +255,12 @@ class Functions:
 
         return starter
 
-    def _scheduler(self, name: str, trigger: Schedule) -> Callable[..., Any]:
-        from datetime import UTC, datetime
-
-        app, seen = self._app, datetime.now(UTC)
+    def _scheduler(self, name: str, trigger: Schedule, seen: datetime) -> Callable[..., Any]:
+        app = self._app
 
         def when_due(timer: Any, client: str) -> None:
+            from datetime import UTC, datetime
+
             from ostinato_azure import triggers
 
             triggers.start_due(name, trigger, datetime.now(UTC), client, app, seen=seen)
