@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from azure.core.exceptions import AzureError
-    from azure.storage.blob import BlobServiceClient
+    from azure.storage.blob import BlobServiceClient, ContainerClient
+
+T = TypeVar("T")
 
 STORAGE = "AzureWebJobsStorage"
 """The app setting with the account, a connection string; for a managed identity the settings
@@ -76,6 +79,23 @@ def blob_service(storage: Storage, **options: Any) -> BlobServiceClient:
             "storage is a connection string or the URL of an account's blobs, like "
             "https://<account>.blob.core.windows.net; this is neither"
         ) from None
+
+
+def in_container(container: ContainerClient, act: Callable[[], T]) -> T:
+    """Return what ``act`` does in a container, which is made where it is not there.
+
+    Args:
+        container: It.
+        act: Is called once more where storage finds the container, or a blob in it, no longer.
+    """
+    from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+    try:
+        return act()
+    except ResourceNotFoundError:
+        with suppress(ResourceExistsError):  # somebody else was faster, or it was a blob
+            container.create_container()
+        return act()
 
 
 def reason(error: AzureError) -> str:

@@ -14,12 +14,18 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from ostinato_azure.account import STORAGE, Storage, app_storage, blob_service, reason
+from ostinato_azure.account import (
+    STORAGE,
+    Storage,
+    app_storage,
+    blob_service,
+    in_container,
+    reason,
+)
 from ostinato_azure.claim_text import ClaimError, hash_of
 
 if TYPE_CHECKING:
@@ -142,14 +148,7 @@ class BlobClaims:
         self._container.get_blob_client(sha256).set_blob_metadata()
 
     def _upload(self, sha256: str, text: str) -> None:
-        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-
-        try:
-            self._upload_once(sha256, text)
-        except ResourceNotFoundError:
-            with suppress(ResourceExistsError):  # somebody else was faster, or the blob has gone
-                self._container.create_container()
-            self._upload_once(sha256, text)
+        in_container(self._container, lambda: self._upload_once(sha256, text))
 
     def _upload_once(self, sha256: str, text: str) -> None:
         from azure.core.exceptions import ResourceExistsError

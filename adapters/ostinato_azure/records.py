@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ostinato.errors import OstinatoError
-from ostinato_azure.account import Storage, app_storage, blob_service, reason
+from ostinato_azure.account import Storage, app_storage, blob_service, in_container, reason
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient
@@ -169,14 +169,7 @@ class Records:
 
     def _create(self, name: str, data: bytes) -> None:
         """Create a blob, and the container, where they are not there."""
-        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-
-        try:
-            self._create_once(name, data)
-        except ResourceNotFoundError:
-            with suppress(ResourceExistsError):  # somebody else was faster
-                self._container.create_container()
-            self._create_once(name, data)
+        in_container(self._container, lambda: self._create_once(name, data))
 
     def _create_once(self, name: str, data: bytes) -> None:
         from azure.core.exceptions import HttpResponseError, ResourceExistsError
