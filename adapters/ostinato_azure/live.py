@@ -164,8 +164,7 @@ def give_up(
 ) -> Answer:
     """Return what is answered where an execution cannot be run, for a reason outside of it."""
     table = Table(around)
-    events = (history.event(n) for n in range(len(history)))
-    table.give_up([event for event in events if event is not None], failure)
+    table.give_up(_known(_told(history)), failure)
     _tell_failure(instance_id, table)
     return answer(table)
 
@@ -180,8 +179,7 @@ def transcript_of(history: HostHistory, around: Surroundings) -> list[Event]:
     """Return a history of the host's as the core has it, to be replayed and looked at."""
     transcript: list[Event] = []
     table = Table(around, transcript)
-    events = (history.event(n) for n in range(len(history)))
-    table.run([event for event in events if event is not None])
+    table.run(_known(_told(history)))
     table.close()
     return transcript
 
@@ -190,8 +188,8 @@ def _continued(kept: Kept | None, history: HostHistory, size: int) -> Kept | Non
     if kept is None:
         return None
     if kept.begins(history):
-        added = [history.event(n) for n in range(kept.length, len(history))]
-        if kept.table.go_on([event for event in added if event is not None]):
+        added = _told(history, kept.length)
+        if kept.table.go_on(_known(added)):
             turn = kept.length + _last(ev.OrchestratorStarted, added)
             return _kept(kept.table, history, kept.started, turn, size)
     kept.table.close()
@@ -199,11 +197,21 @@ def _continued(kept: Kept | None, history: HostHistory, size: int) -> Kept | Non
 
 
 def _run(history: HostHistory, around: Surroundings, size: int) -> Kept:
-    events = [history.event(n) for n in range(len(history))]
+    events = _told(history)
     table = Table(around)
-    table.run([event for event in events if event is not None])
+    table.run(_known(events))
     started, turn = _last(ev.ExecutionStarted, events), _last(ev.OrchestratorStarted, events)
     return _kept(table, history, started, turn, size)
+
+
+def _told(history: HostHistory, begin: int = 0) -> list[Event | None]:
+    """What the host tells, from a position on."""
+    return [history.event(n) for n in range(begin, len(history))]
+
+
+def _known(told: Sequence[Event | None]) -> list[Event]:
+    """What the core has of it."""
+    return [event for event in told if event is not None]
 
 
 def _last(kind: type[Event], events: Sequence[Event | None]) -> int:
