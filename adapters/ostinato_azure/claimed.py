@@ -32,6 +32,7 @@ from ostinato_azure.classic import respond as respond_classic
 from ostinato_azure.live import LiveTables
 from ostinato_azure.names import CLIENT
 from ostinato_azure.table import Surroundings
+from ostinato_azure.wires import is_classic
 
 if TYPE_CHECKING:
     import durabletask.internal.orchestrator_service_pb2 as pb
@@ -54,8 +55,7 @@ def respond_claimed(
     Raises:
         OrchestrationFailedError: The orchestration failed, on the classic wire.
     """
-    is_json = request.lstrip().startswith("{")
-    wire = (_JsonClaims if is_json else _ProtobufClaims)(around, live, claims)
+    wire = (_JsonClaims if is_classic(request) else _ProtobufClaims)(around, live, claims)
     try:
         return wire.respond(request)
     except ClaimError as error:
@@ -68,9 +68,8 @@ def fetch_given(given: Any, claims: Claims) -> Any:
     Raises:
         ClaimError: It cannot be read.
     """
-    value = given
     text = _encode(given).decode() if isinstance(given, dict) else ""
-    return msgspec.json.decode(unclaim_text(text, claims)) if is_claimed(text) else value
+    return msgspec.json.decode(unclaim_text(text, claims)) if is_claimed(text) else given
 
 
 def claim_returned(value: Any, given: Any, claims: Claims) -> Any:

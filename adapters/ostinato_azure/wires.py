@@ -6,6 +6,11 @@ from ostinato_azure.live import LiveTables
 from ostinato_azure.table import Surroundings
 
 
+def is_classic(request: str) -> bool:
+    """Whether a request came by the classic wire, which is JSON; the other one is base64."""
+    return request.lstrip().startswith("{")
+
+
 def respond(request: str, around: Surroundings, live: LiveTables | None = None) -> str:
     """Return the answer to an orchestration trigger's text, on the wire that it came by.
 
@@ -17,7 +22,7 @@ def respond(request: str, around: Surroundings, live: LiveTables | None = None) 
     Raises:
         OrchestrationFailedError: The orchestration failed, on the classic wire.
     """
-    if request.lstrip().startswith("{"):
+    if is_classic(request):
         from ostinato_azure.classic import respond as respond_classic
 
         return respond_classic(request, around, live)
