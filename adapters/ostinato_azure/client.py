@@ -20,7 +20,7 @@ import msgspec
 from ostinato import arguments
 from ostinato.app import App
 from ostinato.arguments import as_utc
-from ostinato.client import IfExists, InstanceStatus, Page, Query, RuntimeStatus, Start
+from ostinato.client import IfExists, InstanceStatus, Page, Query, RuntimeStatus, Start, pages
 from ostinato.codec import encode
 from ostinato.errors import (
     InstanceExistsError,
@@ -458,18 +458,13 @@ class AzureClient:
 
     def purge_many(self, query: Query) -> int:
         """See `Client.purge_many`; what has gone on or was replaced since it was found stays."""
-        count, page = 0, None
-        finished: list[tuple[str, RuntimeStatus, datetime]] = []
-        while True:
-            listed = self.list_instances(msgspec.structs.replace(query, page=page))
-            finished += [
-                (i.instance_id, i.runtime_status, i.created_at)
-                for i in listed.instances
-                if i.runtime_status.is_finished
-            ]
-            page = listed.next_page
-            if page is None:
-                break
+        count = 0
+        finished = [
+            (i.instance_id, i.runtime_status, i.created_at)
+            for page in pages(self, query)
+            for i in page.instances
+            if i.runtime_status.is_finished
+        ]
         for instance_id, status, created_at in finished:
             found = self._api.find(instance_id, EVENTS)
             if found is None or _standing(found) != (status, created_at):

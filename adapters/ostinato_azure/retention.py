@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import msgspec
-
-from ostinato.client import InstanceStatus, Query
+from ostinato.client import InstanceStatus, Query, pages
 from ostinato.definitions import Registry
 from ostinato.errors import InstanceExistsError, InstanceNotFoundError, OstinatoError
 from ostinato_azure.client import AzureClient
@@ -58,12 +56,10 @@ def _expired(client: AzureClient, registry: Registry, now: datetime) -> list[str
         return []
     query = Query(status=("Completed", "Failed", "Terminated"), created_to=now - least)
     expired: list[str] = []
-    while len(expired) < MOST:
-        page = client.list_instances(query)
+    for page in pages(client, query):
         expired += [i.instance_id for i in page.instances if _is_over(i, registry, now)]
-        if page.next_page is None:
+        if len(expired) >= MOST:
             break
-        query = msgspec.structs.replace(query, page=page.next_page)
     return expired[:MOST]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, Protocol, TypeAlias
@@ -228,3 +228,14 @@ class Client(Protocol):
     def get_history(self, instance_id: str) -> Sequence[Event]:
         """Return the history of the instance's current execution, oldest first."""
         ...
+
+
+def pages(client: Client, query: Query) -> Iterator[Page]:
+    """Ask for the pages that ``query`` finds, from the first one on, each when it is wanted."""
+    page: str | None = None
+    while True:
+        found = client.list_instances(msgspec.structs.replace(query, page=page))
+        yield found
+        page = found.next_page
+        if page is None:
+            return

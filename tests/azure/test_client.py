@@ -16,7 +16,7 @@ import pytest
 import ostinato as ost
 import ostinato_azure
 from ostinato import events as ev
-from ostinato.client import Query, RuntimeStatus, Start
+from ostinato.client import Query, RuntimeStatus, Start, pages
 from ostinato.events import Parent
 from ostinato.testing import ManualClock, replay_history
 from ostinato.testing.azure.functions_host import FunctionsHost
@@ -555,13 +555,8 @@ def test_instances_are_listed_by_status_time_prefix_tags_and_page(
     client.start("waits", instance_id="b0")
 
     def found(**conditions: Any) -> set[str]:
-        ids, page = set[str](), None
-        while True:
-            listed = client.list_instances(Query(page=page, page_size=2, **conditions))
-            ids |= {status.instance_id for status in listed.instances}
-            page = listed.next_page
-            if page is None:
-                return ids
+        listed = pages(client, Query(page_size=2, **conditions))
+        return {status.instance_id for page in listed for status in page.instances}
 
     assert found() == {"a0", "a1", "a2", "b0"}
     assert found(status="Completed") == {"a0", "a1", "a2"}

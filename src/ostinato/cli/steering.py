@@ -27,7 +27,7 @@ from ostinato.cli.targets import (
     chosen_target,
     open_target,
 )
-from ostinato.client import Client, InstanceStatus, Query, RuntimeStatus
+from ostinato.client import Client, InstanceStatus, Query, RuntimeStatus, pages
 from ostinato.events import events_to_json
 
 verbs = typer.Typer()
@@ -286,12 +286,10 @@ def _tag(text: str) -> tuple[str, str]:
 
 def _first(client: Client, query: Query, limit: int) -> tuple[list[InstanceStatus], bool]:
     """The newest instances, and whether there are no more."""
+    size = min(limit, query.page_size)
     found: list[InstanceStatus] = []
-    page: str | None = None
-    while True:
-        size = min(limit, query.page_size)
-        listed = client.list_instances(msgspec.structs.replace(query, page=page, page_size=size))
-        found += listed.instances
-        page = listed.next_page
-        if page is None or len(found) >= limit:
-            return found[:limit], page is None and len(found) <= limit
+    for page in pages(client, msgspec.structs.replace(query, page_size=size)):
+        found += page.instances
+        if len(found) >= limit:
+            return found[:limit], page.next_page is None and len(found) <= limit
+    return found, True
