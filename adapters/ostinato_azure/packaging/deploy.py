@@ -45,6 +45,9 @@ EXTRA_PARAMETERS = "infra/azure/extra.parameters.json"
 
 _MAIN_NAME = "ostinato-main"
 
+_ACCOUNT_COMMAND = ["account", "show", "--output", "json"]
+"""What shows who is signed in, and on which subscription."""
+
 
 class Part(StrEnum):
     """What can be deployed by itself."""
@@ -85,8 +88,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     def main_command(self, settings_file: str | None) -> list[str]:
         """Return what deploys the infrastructure and prints the template's outputs."""
-        command = ["deployment", "group", "create", "--resource-group", self.group]
-        command += ["--name", _MAIN_NAME, "--template-file", str(self.project / MAIN)]
+        command = self._template_command(_MAIN_NAME, MAIN)
         command += ["--parameters", f"@{self.parameters_file()}"]
         command += [f"pythonVersion={self.python}"]
         command += [f"name={self.name}"] if self.name else []
@@ -130,12 +132,16 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         self, deployment: str, template: str, outputs: Mapping[str, Any], values: Path | None
     ) -> list[str]:
         """What deploys a template whose parameters get the outputs of the same names."""
-        command = ["deployment", "group", "create", "--resource-group", self.group]
-        command += ["--name", deployment, "--template-file", str(self.project / template)]
+        command = self._template_command(deployment, template)
         taken = _read(self.project / template).parameters
         given = [f"@{values}"] if values is not None and values.is_file() else []
         given += [f"{name}={_argument(outputs[name])}" for name in taken if name in outputs]
         return [*command, *(["--parameters", *given] if given else []), "--output", "none"]
+
+    def _template_command(self, deployment: str, template: str) -> list[str]:
+        """The beginning of what deploys a template."""
+        command = ["deployment", "group", "create", "--resource-group", self.group]
+        return [*command, "--name", deployment, "--template-file", str(self.project / template)]
 
     def planned_outputs(self) -> dict[str, str]:
         """Return the outputs of the template, which are not known yet but for the app's name."""
@@ -216,7 +222,7 @@ def plan(deployment: Deployment) -> list[str]:
     outputs = deployment.planned_outputs()
     settings = deployment.all_settings()
     settings_file = f"<a file with {', '.join(settings)}>" if settings else None
-    commands = [["account", "show", "--output", "json"]]
+    commands = [_ACCOUNT_COMMAND]
     if deployment.has(Part.INFRA):
         commands += [deployment.group_command(), deployment.main_command(settings_file)]
         commands += [deployment.extra_command(outputs)] if deployment.has_extra() else []
@@ -237,9 +243,8 @@ def signed_in(az: AzureCli) -> str:
     Raises:
         PackagingError: Nobody is signed in.
     """
-    command = ["account", "show", "--output", "json"]
     try:
-        return answered(command, az.run(command), _Account).name
+        return answered(_ACCOUNT_COMMAND, az.run(_ACCOUNT_COMMAND), _Account).name
     except ToolFailedError:
         raise PackagingError("az is not signed in to Azure: az login") from None
 
