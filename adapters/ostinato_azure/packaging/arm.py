@@ -42,6 +42,23 @@ def text(document: Json) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def declared(kind: str, description: str, *, default: Any = None, **limits: Any) -> Json:
+    """Return the declaration of a template's parameter.
+
+    Args:
+        kind: Its type.
+        description: What it is, for who gives it.
+        default: Its value where none is given, or an expression for it; None demands one.
+        limits: ``allowedValues``, ``minValue``, ``maxLength`` and the like.
+    """
+    return {
+        "type": kind,
+        **({} if default is None else {"defaultValue": default}),
+        **limits,
+        "metadata": {"description": description},
+    }
+
+
 def resource_id(kind: str, *names: str) -> str:
     """Return an expression, without brackets, for the id of a resource of the group.
 

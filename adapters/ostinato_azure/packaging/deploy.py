@@ -20,6 +20,7 @@ from ostinato_azure.packaging.arm import parameters_file, text
 from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.infrastructure import check_name
 from ostinato_azure.packaging.parameters import (
+    PYTHON,
     SETTINGS,
     app_settings,
     check_settings,
@@ -90,7 +91,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         """Return what deploys the infrastructure and prints the template's outputs."""
         command = self._template_command(_MAIN_NAME, MAIN)
         command += ["--parameters", f"@{self.parameters_file()}"]
-        command += [f"pythonVersion={self.python}"]
+        command += [f"{PYTHON}={self.python}"]
         command += [f"name={self.name}"] if self.name else []
         command += [f"@{settings_file}"] if settings_file else []
         return [*command, "--query", "properties.outputs", "--output", "json"]

@@ -14,7 +14,7 @@ import msgspec
 from azure.functions import FunctionRegister
 
 from ostinato_azure.packaging import site, storage
-from ostinato_azure.packaging.arm import TAGS, Json, parameter, resource_id, template
+from ostinato_azure.packaging.arm import TAGS, Json, declared, parameter, resource_id, template
 
 API = "2025-02-15"
 TOPIC = "Microsoft.EventGrid/systemTopics"
@@ -58,23 +58,24 @@ def events_template(functions: Iterable[BlobFunction]) -> Json | None:
         return None
     return template(
         parameters={
-            "location": {
-                "type": "string",
-                "defaultValue": "[resourceGroup().location]",
-                "metadata": {"description": "The storage account's region."},
-            },
-            "name": {"type": "string", "metadata": {"description": "The function app's name."}},
-            "storageName": {
-                "type": "string",
-                "metadata": {"description": "The name of its storage account."},
-            },
-            GIVEN_TOPIC: {
-                "type": "string",
-                "defaultValue": "",
-                "metadata": {
-                    "description": "The account's system topic, if it has one; else one is made."
-                },
-            },
+            "location": declared(
+                "string",
+                "The storage account's region.",
+                default="[resourceGroup().location]",
+            ),
+            "name": declared(
+                "string",
+                "The function app's name.",
+            ),
+            "storageName": declared(
+                "string",
+                "The name of its storage account.",
+            ),
+            GIVEN_TOPIC: declared(
+                "string",
+                "The account's system topic, if it has one; else one is made.",
+                default="",
+            ),
             "tags": {"type": "object", "defaultValue": {}},
         },
         variables={},

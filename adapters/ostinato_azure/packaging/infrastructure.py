@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import ostinato as ost
 from ostinato.triggers import Blob, Http, Queue, Trigger
 from ostinato_azure.packaging import events, site, storage, telemetry
-from ostinato_azure.packaging.arm import TAGS, Json, parameter, parameters_file, template
+from ostinato_azure.packaging.arm import TAGS, Json, declared, parameter, parameters_file, template
 from ostinato_azure.packaging.errors import PackagingError
+from ostinato_azure.packaging.parameters import PYTHON, SETTINGS
 from ostinato_azure.packaging.roles import role_resources
 from ostinato_azure.packaging.site import site_resources
 from ostinato_azure.packaging.storage import account_resources
@@ -75,7 +76,7 @@ def main_parameters(app: ost.App) -> Json:
     return parameters_file(
         {
             "namePrefix": name_prefix(app),
-            "pythonVersion": PYTHONS[-1],
+            PYTHON: PYTHONS[-1],
             "instanceMemoryMB": 2048,
             "maximumInstanceCount": 100,
             "alwaysReady": [],
@@ -142,185 +143,139 @@ def _triggers(app: ost.App) -> Iterable[Trigger]:
 
 def _parameters(app: ost.App) -> Json:
     return {
-        "location": {
-            "type": "string",
-            "defaultValue": "[resourceGroup().location]",
-            "metadata": {"description": "A region that has Flex Consumption."},
-        },
-        "namePrefix": {
-            "type": "string",
-            "defaultValue": name_prefix(app),
-            "minLength": 2,
-            "maxLength": PREFIX_LENGTH,
-            "metadata": {"description": "Begins the names; letters, digits and hyphens."},
-        },
-        "name": {
-            "type": "string",
-            "defaultValue": (
-                f"[format('{{0}}-{{1}}', {parameter('namePrefix')}, "
-                "uniqueString(resourceGroup().id))]"
-            ),
-            "minLength": NAME_LENGTHS[0],
-            "maxLength": NAME_LENGTHS[1],
-            "metadata": {"description": "The function app's name, unique in all of Azure."},
-        },
-        "pythonVersion": {
-            "type": "string",
-            "defaultValue": PYTHONS[-1],
-            "allowedValues": list(PYTHONS),
-            "metadata": {"description": "The one that the package was built for."},
-        },
-        "instanceMemoryMB": {
-            "type": "int",
-            "defaultValue": 2048,
-            "allowedValues": [512, 2048, 4096],
-            "metadata": {"description": "MB of memory that each instance has."},
-        },
-        "maximumInstanceCount": {
-            "type": "int",
-            "defaultValue": 100,
-            "minValue": 1,
-            "maxValue": 1000,
-            "metadata": {"description": "How many instances there may be at a time."},
-        },
-        "alwaysReady": {
-            "type": "array",
-            "defaultValue": [],
-            "metadata": {
-                "description": (
-                    "Instances that never go away, by group: "
-                    '[{"name": "durable", "instanceCount": 1}]; other groups are http and blob, '
-                    "and function:<name> for each other function."
-                )
-            },
-        },
-        site.HTTP_CONCURRENCY: {
-            "type": "int",
-            "defaultValue": HTTP_CONCURRENCY,
-            "minValue": 1,
-            "maxValue": 1000,
-            "metadata": {"description": "How many requests an instance takes at a time."},
-        },
-        site.UPDATES: {
-            "type": "string",
-            "defaultValue": "Recreate",
-            "allowedValues": ["Recreate", "RollingUpdate"],
-            "metadata": {
-                "description": (
-                    "What a deployment does to instances that run: ends them, and what they did "
-                    "runs again, or (a preview) lets them end."
-                )
-            },
-        },
-        site.ZONES: {
-            "type": "bool",
-            "defaultValue": False,
-            "metadata": {
-                "description": "Spread over zones; chosen once, with storageRedundancy a ZRS."
-            },
-        },
-        site.SUBNET: {
-            "type": "string",
-            "defaultValue": "",
-            "metadata": {
-                "description": (
-                    "Id of the subnet, delegated to Microsoft.App/environments, from which the "
-                    "app calls others; empty is none."
-                )
-            },
-        },
-        storage.PUBLIC_ACCESS: {
-            "type": "string",
-            "defaultValue": "Enabled",
-            "allowedValues": ["Enabled", "Disabled"],
-            "metadata": {
-                "description": (
-                    "Disabled: the storage account answers private endpoints only, which have to "
-                    "be there for blob, queue and table."
-                )
-            },
-        },
-        storage.REDUNDANCY: {
-            "type": "string",
-            "defaultValue": storage.REDUNDANCIES[0],
-            "allowedValues": list(storage.REDUNDANCIES),
-            "metadata": {
-                "description": "Copies of what is stored: LRS in one datacenter; chosen once."
-            },
-        },
-        telemetry.LOG_DAYS: {
-            "type": "int",
-            "defaultValue": LOG_DAYS,
-            "minValue": 30,
-            "maxValue": 730,
-            "metadata": {
-                "description": (
-                    "Days for which logs are kept; what Application Insights writes, 90 at least."
-                )
-            },
-        },
-        telemetry.OWN_WORKSPACE: {
-            "type": "string",
-            "defaultValue": "",
-            "metadata": {"description": "Id of a workspace for logs; empty makes one."},
-        },
-        telemetry.ACTION_GROUP: {
-            "type": "string",
-            "defaultValue": "",
-            "metadata": {
-                "description": (
-                    "Id of the action group that is told of failed instances and of messages "
-                    "that were given up; empty makes no alerts."
-                )
-            },
-        },
-        events.GIVEN_TOPIC: {
-            "type": "string",
-            "defaultValue": "",
-            "metadata": {
-                "description": (
-                    "Name of the storage account's Event Grid system topic where something else "
-                    "made one, as Defender for Storage does; empty makes one for Blob triggers."
-                )
-            },
-        },
-        "tags": {
-            "type": "object",
-            "defaultValue": {},
-            "metadata": {"description": "Of every resource."},
-        },
-        storage.RECORD_DAYS: {
-            "type": "int",
-            "defaultValue": RECORD_DAYS,
-            "minValue": 1,
-            "metadata": {
-                "description": (
-                    "Days for which events that started instances are remembered, so that one "
-                    "delivered again starts nothing even if the instance was purged."
-                )
-            },
-        },
-        storage.CLAIM_DAYS: {
-            "type": "int",
-            "defaultValue": 0,
-            "minValue": 0,
-            "metadata": {
-                "description": (
-                    "Days after which a large payload that nothing stored again is deleted; 0 "
-                    "keeps them all. Longer than any instance lives, by a day at least."
-                )
-            },
-        },
-        "appSettings": {
-            "type": "secureObject",
-            "defaultValue": {},
-            "metadata": {
-                "description": (
-                    "Further settings by name, secrets among them. "
-                    "Settings made otherwise are gone after a deployment."
-                )
-            },
-        },
+        "location": declared(
+            "string",
+            "A region that has Flex Consumption.",
+            default="[resourceGroup().location]",
+        ),
+        "namePrefix": declared(
+            "string",
+            "Begins the names; letters, digits and hyphens.",
+            default=name_prefix(app),
+            minLength=2,
+            maxLength=PREFIX_LENGTH,
+        ),
+        "name": declared(
+            "string",
+            "The function app's name, unique in all of Azure.",
+            default=f"[format('{{0}}-{{1}}', {parameter('namePrefix')}, "
+            "uniqueString(resourceGroup().id))]",
+            minLength=NAME_LENGTHS[0],
+            maxLength=NAME_LENGTHS[1],
+        ),
+        PYTHON: declared(
+            "string",
+            "The one that the package was built for.",
+            default=PYTHONS[-1],
+            allowedValues=list(PYTHONS),
+        ),
+        "instanceMemoryMB": declared(
+            "int",
+            "MB of memory that each instance has.",
+            default=2048,
+            allowedValues=[512, 2048, 4096],
+        ),
+        "maximumInstanceCount": declared(
+            "int",
+            "How many instances there may be at a time.",
+            default=100,
+            minValue=1,
+            maxValue=1000,
+        ),
+        "alwaysReady": declared(
+            "array",
+            "Instances that never go away, by group: "
+            '[{"name": "durable", "instanceCount": 1}]; other groups are http and blob, '
+            "and function:<name> for each other function.",
+            default=[],
+        ),
+        site.HTTP_CONCURRENCY: declared(
+            "int",
+            "How many requests an instance takes at a time.",
+            default=HTTP_CONCURRENCY,
+            minValue=1,
+            maxValue=1000,
+        ),
+        site.UPDATES: declared(
+            "string",
+            "What a deployment does to instances that run: ends them, and what they did "
+            "runs again, or (a preview) lets them end.",
+            default="Recreate",
+            allowedValues=["Recreate", "RollingUpdate"],
+        ),
+        site.ZONES: declared(
+            "bool",
+            "Spread over zones; chosen once, with storageRedundancy a ZRS.",
+            default=False,
+        ),
+        site.SUBNET: declared(
+            "string",
+            "Id of the subnet, delegated to Microsoft.App/environments, from which the "
+            "app calls others; empty is none.",
+            default="",
+        ),
+        storage.PUBLIC_ACCESS: declared(
+            "string",
+            "Disabled: the storage account answers private endpoints only, which have to "
+            "be there for blob, queue and table.",
+            default="Enabled",
+            allowedValues=["Enabled", "Disabled"],
+        ),
+        storage.REDUNDANCY: declared(
+            "string",
+            "Copies of what is stored: LRS in one datacenter; chosen once.",
+            default=storage.REDUNDANCIES[0],
+            allowedValues=list(storage.REDUNDANCIES),
+        ),
+        telemetry.LOG_DAYS: declared(
+            "int",
+            "Days for which logs are kept; what Application Insights writes, 90 at least.",
+            default=LOG_DAYS,
+            minValue=30,
+            maxValue=730,
+        ),
+        telemetry.OWN_WORKSPACE: declared(
+            "string",
+            "Id of a workspace for logs; empty makes one.",
+            default="",
+        ),
+        telemetry.ACTION_GROUP: declared(
+            "string",
+            "Id of the action group that is told of failed instances and of messages "
+            "that were given up; empty makes no alerts.",
+            default="",
+        ),
+        events.GIVEN_TOPIC: declared(
+            "string",
+            "Name of the storage account's Event Grid system topic where something else "
+            "made one, as Defender for Storage does; empty makes one for Blob triggers.",
+            default="",
+        ),
+        "tags": declared(
+            "object",
+            "Of every resource.",
+            default={},
+        ),
+        storage.RECORD_DAYS: declared(
+            "int",
+            "Days for which events that started instances are remembered, so that one "
+            "delivered again starts nothing even if the instance was purged.",
+            default=RECORD_DAYS,
+            minValue=1,
+        ),
+        storage.CLAIM_DAYS: declared(
+            "int",
+            "Days after which a large payload that nothing stored again is deleted; 0 "
+            "keeps them all. Longer than any instance lives, by a day at least.",
+            default=0,
+            minValue=0,
+        ),
+        SETTINGS: declared(
+            "secureObject",
+            "Further settings by name, secrets among them. "
+            "Settings made otherwise are gone after a deployment.",
+            default={},
+        ),
     }
 
 
