@@ -13,6 +13,7 @@ from ostinato.definitions import (
     ActivityDefinition,
     OrchestrationDefinition,
     Registry,
+    Signature,
     activity_signature,
     orchestrator_signature,
     stand_in_signature,
@@ -54,14 +55,17 @@ def typed(ctx: OrchestrationContext, sizes: list[int]) -> Generator[Any, Any, di
     return {}
 
 
-def shape(fn: Callable[..., Any]) -> tuple[bool, bool, Any, Any]:
-    signature = activity_signature(fn)
+def told(signature: Signature) -> tuple[bool, bool, Any, Any]:
     return (
         signature.takes_input,
         signature.takes_context,
         signature.input_type,
         signature.return_type,
     )
+
+
+def shape(fn: Callable[..., Any]) -> tuple[bool, bool, Any, Any]:
+    return told(activity_signature(fn))
 
 
 # How activities are called
@@ -146,13 +150,7 @@ def test_a_decorated_activity_is_read_through_its_wrapper():
 
 
 def replaced(original: Callable[..., Any], fn: Callable[..., Any]) -> tuple[bool, bool, Any, Any]:
-    signature = stand_in_signature(fn, activity_signature(original))
-    return (
-        signature.takes_input,
-        signature.takes_context,
-        signature.input_type,
-        signature.return_type,
-    )
+    return told(stand_in_signature(fn, activity_signature(original)))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ from tests.conformance.harness import EPOCH
 
 PATIENCE = 60.0
 
+FORGED = json.dumps({"$ostinato_claim": 1, "sha256": "0" * 64, "size": 3})
+"""A claim for what is not there."""
+
 
 def application(*, removed: bool = False) -> ost.App:
     """An application, or the one that is deployed after it, without its orchestration."""
@@ -104,6 +107,13 @@ def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
     made.close()
 
 
+@pytest.fixture
+def claiming(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app claims large payloads."""
+    monkeypatch.setenv(CONTAINER_VARIABLE, f"claims-{uuid4().hex[:10]}")
+    monkeypatch.setenv("AzureWebJobsStorage", storage)
+
+
 def test_an_orchestration_that_was_removed_fails_its_instances_which_go_on_when_it_is_back(
     stand: Stand,
 ) -> None:
@@ -120,12 +130,11 @@ def test_an_orchestration_that_was_removed_fails_its_instances_which_go_on_when_
     assert ran == [1]
 
 
+@pytest.mark.usefixtures("claiming")
 def test_storage_that_refuses_a_turn_fails_the_instance_which_goes_on_when_it_is_mended(
     stand: Stand, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = dict(part.split("=", 1) for part in storage.split(";") if part)
-    monkeypatch.setenv(CONTAINER_VARIABLE, f"claims-{uuid4().hex[:10]}")
-    monkeypatch.setenv("AzureWebJobsStorage", storage)
     instance_id = stand.client.start("measures")
     stand.settle()
     monkeypatch.setenv("AzureWebJobsStorage", storage.replace(settings["AccountKey"], "d3Jvbmc="))
@@ -140,31 +149,27 @@ def test_storage_that_refuses_a_turn_fails_the_instance_which_goes_on_when_it_is
     assert ran == [1]
 
 
+@pytest.mark.usefixtures("claiming")
 def test_a_claim_for_what_is_not_there_fails_the_instance_with_the_reason(
-    stand: Stand, storage: str, monkeypatch: pytest.MonkeyPatch
+    stand: Stand,
 ) -> None:
-    monkeypatch.setenv(CONTAINER_VARIABLE, f"claims-{uuid4().hex[:10]}")
-    monkeypatch.setenv("AzureWebJobsStorage", storage)
     instance_id = stand.client.start("measures")
     stand.settle()
-    forged = {"$ostinato_claim": 1, "sha256": "0" * 64, "size": 3}
-    stand.host.hub.raise_event(instance_id, "go", json.dumps(forged))
+    stand.host.hub.raise_event(instance_id, "go", FORGED)
     status = stand.client.wait(instance_id, PATIENCE)
     assert status.failure is not None
     assert (status.failure.type, ran) == ("ClaimError", [1])
     assert "it is not there" in status.failure.message
 
 
+@pytest.mark.usefixtures("claiming")
 def test_an_instance_that_cannot_read_a_payload_can_be_terminated(
-    stand: Stand, storage: str, monkeypatch: pytest.MonkeyPatch
+    stand: Stand,
 ) -> None:
-    monkeypatch.setenv(CONTAINER_VARIABLE, f"claims-{uuid4().hex[:10]}")
-    monkeypatch.setenv("AzureWebJobsStorage", storage)
     instance_id = stand.client.start("measures")
     stand.settle()
     stand.host.hub.hold(instance_id)
-    forged = {"$ostinato_claim": 1, "sha256": "0" * 64, "size": 3}
-    stand.host.hub.raise_event(instance_id, "go", json.dumps(forged))
+    stand.host.hub.raise_event(instance_id, "go", FORGED)
     stand.host.hub.terminate(instance_id, "enough")
     stand.host.hub.release(instance_id)
     status = stand.client.wait(instance_id, PATIENCE)
