@@ -68,8 +68,9 @@ def fetch_given(given: Any, claims: Claims) -> Any:
     Raises:
         ClaimError: It cannot be read.
     """
+    value = given  # which type checkers do not narrow below, as they do the other
     text = _encode(given).decode() if isinstance(given, dict) else ""
-    return msgspec.json.decode(unclaim_text(text, claims)) if is_claimed(text) else given
+    return msgspec.json.decode(unclaim_text(text, claims)) if is_claimed(text) else value
 
 
 def claim_returned(value: Any, given: Any, claims: Claims) -> Any:
