@@ -298,8 +298,9 @@ class Functions:
     def _note_others(self) -> None:
         """Note the functions of others, and refuse those with a name of ours."""
         target: Any = self._target
+        ours = {id(builder) for builder in self._ours}
         for builder in target._function_builders:  # get_functions gives them only once
-            if any(builder is ours for ours in self._ours):
+            if id(builder) in ours:
                 continue
             function = builder.build()
             name, trigger = function.get_function_name(), function.get_trigger().get_dict_repr()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container
 from typing import Literal
 
 from ostinato.errors import RegistrationError
@@ -22,8 +22,10 @@ _FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST = 127
 
 
-def function_name(wanted: str, taken: Iterable[str]) -> str:
+def function_name(wanted: str, taken: Container[str]) -> str:
     """Return a name that Azure allows and no other function of the app has.
+
+    ``taken`` are the names of the others, in lower case.
 
     Azure's rule: a letter, then letters, digits, ``-`` and ``_``, 127 at most, unique whatever
     the case (learn.microsoft.com, naming rules of Microsoft.Web sites/functions).
@@ -31,9 +33,8 @@ def function_name(wanted: str, taken: Iterable[str]) -> str:
     name = _FORBIDDEN.sub("_", wanted).strip("_-")[:_LONGEST] or "function"
     if not name[0].isalpha():
         name = f"f_{name}"[:_LONGEST]
-    used = {other.lower() for other in taken}
     chosen, count = name, 1
-    while chosen.lower() in used:
+    while chosen.lower() in taken:
         count += 1
         ending = f"_{count}"
         chosen = name[: _LONGEST - len(ending)] + ending

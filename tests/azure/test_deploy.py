@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -110,14 +111,20 @@ def az(tmp_path: Path) -> Az:
     return Az(tmp_path / "bin", ACCOUNT, CREATED, LISTED)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose infrastructure is written down, with a package built before."""
-    folder = write(tmp_path / "project", {"shop.py": SHOP})
+    folder = write(tmp_path_factory.mktemp("written") / "project", {"shop.py": SHOP})
     with zipfile.ZipFile(folder / "app.zip", "w"):
         pass
     assert ostinato(folder, "synth", "azure").returncode == 0
     return folder
+
+
+@pytest.fixture
+def project(written: Path, tmp_path: Path) -> Path:
+    """A copy of that project, for one test."""
+    return shutil.copytree(written, tmp_path / "project")
 
 
 def deployment(project: Path, **more: Any) -> Deployment:

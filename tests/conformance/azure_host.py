@@ -3,12 +3,14 @@ management API over HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Protocol
+
+import azure.functions as func
 
 import ostinato as ost
-import ostinato_azure
 from ostinato.client import Client, InstanceStatus
 from ostinato.events import Event
 from ostinato.testing import ManualClock
@@ -16,7 +18,6 @@ from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.history import History, request_text
 from ostinato.testing.azure.http_server import HttpServer
 from ostinato.testing.azure.worker import Worker
-from ostinato.testing.azure.worker_library import LibraryWorker
 from ostinato_azure.classic import read_history
 from ostinato_azure.client import AzureClient
 from ostinato_azure.functions import Functions
@@ -50,18 +51,24 @@ def _inner(step: Step) -> Step:
     return step.step if isinstance(step, Now) else step
 
 
+class WorkerOf(Protocol):
+    """Gives what runs an application's functions."""
+
+    def __call__(self, app: ost.App, *, fresh: bool) -> Worker: ...
+
+
 class AzureHost:
     """A function app on the stand-in of the Functions host.
 
     Args:
-        worker_of: Gives what runs an application's functions; it is not closed here.
+        worker_of: Gives what runs an application's functions, a fresh one if asked to; it is not
+            closed here.
         server: Where it is.
     """
 
-    def __init__(self, worker_of: Callable[[ost.App], Worker], server: HttpServer) -> None:
+    def __init__(self, worker_of: WorkerOf, server: HttpServer) -> None:
         self._worker_of = worker_of
         self._server = server
-        self._deployed: list[Worker] = []
         self._clock = ManualClock(EPOCH)
         self._host: FunctionsHost | None = None
         self._client: _Client | None = None
@@ -73,10 +80,8 @@ class AzureHost:
 
     def deploy(self, app: ost.App) -> None:
         """Run ``app``'s functions from now on."""
-        worker = self._worker_of(app)
-        if isinstance(worker, LibraryWorker) and worker in self._deployed:
-            worker.restart()  # a deployment ends the processes of before, and what they keep
-        self._deployed.append(worker)
+        # A deployment ends the processes of before, and what they keep.
+        worker = self._worker_of(app, fresh=self._host is not None)
         if self._host is None:
             self._host = FunctionsHost(worker, clock=self._clock, server=self._server)
         else:
@@ -112,7 +117,7 @@ class _Client(AzureClient):
     def __init__(self, host: FunctionsHost, app: ost.App) -> None:
         super().__init__(host.url, app=app)
         self._hub = host.hub
-        self._around = Functions(app, ostinato_azure.function_app(app), grpc=False).around
+        self._around = Functions(app, func.FunctionApp(), grpc=False).around
 
     def get_history(self, instance_id: str) -> Sequence[Event]:
         self.get_status(instance_id)

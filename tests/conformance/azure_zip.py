@@ -76,17 +76,24 @@ class Package:
         with zipfile.ZipFile(folder / "app.zip") as package:
             package.extractall(self._app)
 
-    def worker(self, app: ost.App, *, grpc: bool) -> LibraryWorker:
-        """Return the process of an application of the cases, which stays this object's to end."""
+    def worker(self, app: ost.App, *, grpc: bool, fresh: bool) -> LibraryWorker:
+        """Return the process of an application of the cases, which stays this object's to end.
+
+        It may have run cases before, unless it is to be ``fresh``.
+        """
         place = APPS.index(app), grpc
-        worker = self._workers.pop(place, None) or LibraryWorker(
-            self._app,
-            python=self._python,
-            settings={
-                "CONFORMANCE_APP": str(place[0]),
-                "CONFORMANCE_WIRE": "durabletask" if grpc else "classic",
-            },
-        )
+        worker = self._workers.pop(place, None)
+        if worker is None:
+            worker = LibraryWorker(
+                self._app,
+                python=self._python,
+                settings={
+                    "CONFORMANCE_APP": str(place[0]),
+                    "CONFORMANCE_WIRE": "durabletask" if grpc else "classic",
+                },
+            )
+        elif fresh:
+            worker.restart()
         self._workers[place] = worker
         if len(self._workers) > KEPT:
             self._workers.popitem(last=False)[1].close()

@@ -32,13 +32,12 @@ from ostinato.testing.azure.hub import TaskHub
 from ostinato.testing.azure.management import WEBHOOK, ManagementApi
 from ostinato.testing.azure.ports import FunctionFailed
 from ostinato.testing.azure.worker_bindings import ClientBindings
-from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato.testing.azure.worker_durable import DurableFunctions
 from ostinato_azure.client import AzureClient
 from ostinato_azure.durabletask import read_history
 from ostinato_azure.functions import Functions
-from ostinato_azure.table import Surroundings
 
+from .azure_host import WorkerOf
 from .backend_engine import ANY_SIZE, Backend
 from .backend_hub import BackendHub
 from .harness import EPOCH
@@ -49,10 +48,12 @@ class BackendHost:
     """A function app on Microsoft's in-memory backend.
 
     Args:
+        worker_of: Gives what runs an application's functions.
         server: Where its management API is.
     """
 
-    def __init__(self, server: HttpServer) -> None:
+    def __init__(self, worker_of: WorkerOf, server: HttpServer) -> None:
+        self._worker_of = worker_of
         self._server = server
         self._clock = ManualClock(EPOCH)
         self._backend = Backend(self._clock)
@@ -72,17 +73,15 @@ class BackendHost:
         """Run ``app``'s functions from now on."""
         webhook = Webhook(base=self._server.url + WEBHOOK, hub=self._hub.name)
         binding = client_payload(webhook, "http://127.0.0.1", grpc=True)
-        target = func.FunctionApp()
-        ours = Functions(app, target, grpc=True)
-        ours.register()
-        functions = DurableFunctions(DirectWorker(target), ClientBindings(lambda _: binding))
+        worker = self._worker_of(app, fresh=self._worker is not None)
+        functions = DurableFunctions(worker, ClientBindings(lambda _: binding))
         if self._worker is None:
             self._worker = _Worker(self._channel, functions, self._backend.break_off)
         else:
             self._worker.functions = functions
         if self._client is not None:
             self._client.close()
-        self._client = _Client(self._server.url, self._hub, app, ours.around)
+        self._client = _Client(self._server.url, self._hub, app)
 
     def close(self) -> None:
         if self._client is not None:
@@ -108,10 +107,10 @@ class BackendHost:
 class _Client(AzureClient):
     """The client, with whole histories: as the backend has them, and not the API."""
 
-    def __init__(self, url: str, hub: BackendHub, app: ost.App, around: Surroundings) -> None:
+    def __init__(self, url: str, hub: BackendHub, app: ost.App) -> None:
         super().__init__(url, app=app)
         self._hub = hub
-        self._around = around
+        self._around = Functions(app, func.FunctionApp(), grpc=True).around
 
     def get_history(self, instance_id: str) -> Sequence[Event]:
         self.get_status(instance_id)

@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 from starlette.responses import PlainTextResponse
 
-import ostinato_azure
 from ostinato.local.memory import MemoryStore
 from ostinato.local.sqlite import SqliteStore
 from ostinato.testing.azure.http_server import HttpServer
 from ostinato.testing.azure.worker import Worker
-from ostinato.testing.azure.worker_direct import DirectWorker
 
 from .azure_host import AzureHost
 from .azure_zip import Package
 from .backend_host import BackendHost
+from .direct import DirectApps
 from .hosts import EmbeddedHost
 from .world import VARIABLE, Room, World
 
@@ -69,15 +68,24 @@ def evicting(tmp_path: Path) -> Iterator[EmbeddedHost]:
 
 
 @pytest.fixture(scope="session")
+def direct_apps() -> DirectApps:
+    """Applications as function apps in this process."""
+    return DirectApps()
+
+
+@pytest.fixture(scope="session")
 def azure_worker(
-    request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    world: World,
+    direct_apps: DirectApps,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Worker]]:
     """What runs an application's functions: the built package in Microsoft's worker library.
 
     On Pythons that this library is not for, they are called in this process.
     """
     if sys.version_info < (3, 13):
-        yield lambda app, grpc: DirectWorker(ostinato_azure.function_app(app, grpc=grpc))
+        yield direct_apps.worker
         return
     python = request.getfixturevalue("worker_python")
     package = Package(tmp_path_factory.mktemp("package"), python)
@@ -110,9 +118,9 @@ def azure_grpc(azure_worker: Callable[..., Worker], server: HttpServer) -> Itera
 
 
 @pytest.fixture
-def backend(server: HttpServer) -> Iterator[BackendHost]:
+def backend(direct_apps: DirectApps, server: HttpServer) -> Iterator[BackendHost]:
     """A function app on Microsoft's in-memory Durable Task backend."""
-    host = BackendHost(server)
+    host = BackendHost(partial(direct_apps.worker, grpc=True), server)
     yield host
     host.close()
 
