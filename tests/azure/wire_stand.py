@@ -18,7 +18,7 @@ from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato.testing.azure.worker_durable import DurableFunctions
 from ostinato_azure import envelope
 from tests.conformance.harness import EPOCH
-from tests.conformance.hosts import go_on
+from tests.conformance.hosts import advance_to, go_on
 
 PATIENCE = 30.0
 """Seconds after which a hub that still moves is taken to be stuck."""
@@ -104,8 +104,7 @@ class WireStand:
         return go_on(
             lambda: self.state(instance_id),
             lambda state: state.status.finished,
-            self._hub.next_due,
-            self.clock,
+            lambda: advance_to(self._hub.next_due(), self.clock),
         )
 
     def close(self) -> None:

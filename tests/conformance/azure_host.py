@@ -23,7 +23,7 @@ from ostinato_azure.client import AzureClient
 from ostinato_azure.functions import Functions
 
 from .harness import EPOCH
-from .hosts import SETTLES_IN, finish
+from .hosts import SETTLES_IN, advance_to, finish
 from .model import Case, Now, Open, RaiseEvent, Step
 
 DRAINS = {
@@ -100,6 +100,11 @@ class AzureHost:
         """Let time pass."""
         self._clock.advance(delta)
 
+    def advance_to_next(self) -> bool:
+        """Let time pass until the next timer is due, and tell whether there is one."""
+        assert self._host is not None
+        return advance_to(self._host.hub.next_due(), self._clock)
+
     def settle(self) -> None:
         """Wait until nothing can move without time or a message."""
         assert self._host is not None
@@ -107,8 +112,7 @@ class AzureHost:
 
     def finish(self, instance_id: str) -> InstanceStatus:
         """Go from timer to timer until the instance ends."""
-        assert self._host is not None
-        return finish(self, instance_id, self._host.hub.next_due, self._clock)
+        return finish(self, instance_id)
 
 
 class _Client(AzureClient):

@@ -41,7 +41,7 @@ from .azure_host import WorkerOf
 from .backend_engine import ANY_SIZE, Backend
 from .backend_hub import BackendHub
 from .harness import EPOCH
-from .hosts import SETTLES_IN, finish
+from .hosts import SETTLES_IN, advance_to, finish
 
 
 class BackendHost:
@@ -95,13 +95,17 @@ class BackendHost:
         """Let time pass."""
         self._clock.advance(delta)
 
+    def advance_to_next(self) -> bool:
+        """Let time pass until the next timer is due, and tell whether there is one."""
+        return advance_to(self._backend.next_due(), self._clock)
+
     def settle(self) -> None:
         """Wait until nothing can move without time or a message."""
         self._backend.settle(SETTLES_IN)
 
     def finish(self, instance_id: str) -> InstanceStatus:
         """Go from timer to timer until the instance ends."""
-        return finish(self, instance_id, self._backend.next_due, self._clock)
+        return finish(self, instance_id)
 
 
 class _Client(AzureClient):

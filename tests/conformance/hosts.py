@@ -25,36 +25,38 @@ State = TypeVar("State")
 
 
 def go_on(
-    look: Callable[[], State],
-    is_over: Callable[[State], bool],
-    next_due: Callable[[], datetime | None],
-    clock: ManualClock,
+    look: Callable[[], State], is_over: Callable[[State], bool], advance: Callable[[], bool]
 ) -> State:
-    """Go from timer to timer until what ``look`` gives is over, and return it."""
+    """Go from timer to timer until what ``look`` gives is over, and return it.
+
+    Args:
+        advance: Lets time pass until the next timer is due, and tells whether there was one.
+    """
     for _ in range(FINISHES_IN):
         state = look()
         if is_over(state):
             return state
-        due = next_due()
-        if due is None:
+        if not advance():
             raise AssertionError(f"it has not ended and nothing is due: {state}")
-        clock.advance_to(due)
     raise AssertionError(f"it has not ended after {FINISHES_IN} timers: {look()}")
 
 
-def finish(
-    host: ConformanceHost,
-    instance_id: str,
-    next_due: Callable[[], datetime | None],
-    clock: ManualClock,
-) -> InstanceStatus:
+def finish(host: ConformanceHost, instance_id: str) -> InstanceStatus:
     """Go from timer to timer until an instance of a host ends, and return it."""
 
     def look() -> InstanceStatus:
         host.settle()
         return host.client.get_status(instance_id)
 
-    return go_on(look, lambda status: status.runtime_status.is_finished, next_due, clock)
+    return go_on(look, lambda status: status.runtime_status.is_finished, host.advance_to_next)
+
+
+def advance_to(due: datetime | None, clock: ManualClock) -> bool:
+    """Let time pass until a timer is due, if there is one, and tell whether there is."""
+    if due is None:
+        return False
+    clock.advance_to(due)
+    return True
 
 
 class EmbeddedHost:
@@ -92,6 +94,11 @@ class EmbeddedHost:
         """Let time pass."""
         self._clock.advance(delta)
 
+    def advance_to_next(self) -> bool:
+        """Let time pass until the next timer is due, and tell whether there is one."""
+        assert self._store is not None
+        return advance_to(self._store.next_due(), self._clock)
+
     def settle(self) -> None:
         """Wait until nothing can move without time or a message."""
         assert self._host is not None
@@ -99,5 +106,4 @@ class EmbeddedHost:
 
     def finish(self, instance_id: str) -> InstanceStatus:
         """Go from timer to timer until the instance ends."""
-        assert self._store is not None
-        return finish(self, instance_id, self._store.next_due, self._clock)
+        return finish(self, instance_id)

@@ -37,6 +37,10 @@ class ConformanceHost(Protocol):
         """Let time pass."""
         ...
 
+    def advance_to_next(self) -> bool:
+        """Let time pass until the next timer is due, and tell whether there is one."""
+        ...
+
     def settle(self) -> None:
         """Wait until nothing can move without time or a message."""
         ...

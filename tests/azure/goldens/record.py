@@ -21,7 +21,7 @@ from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
 from tests.azure.goldens.app import app
 from tests.conformance.harness import EPOCH
-from tests.conformance.hosts import go_on
+from tests.conformance.hosts import advance_to, go_on
 
 HERE = Path(__file__).parent
 ROOT = str(HERE.parent.parent.parent)
@@ -87,7 +87,7 @@ def record(*, grpc: bool) -> list[dict[str, str]]:
             host.hub.settle(PATIENCE)
             return host.hub.get("golden").status.finished
 
-        go_on(look, bool, host.hub.next_due, clock)
+        go_on(look, bool, lambda: advance_to(host.hub.next_due(), clock))
         status = client.get_status("golden")
         print(status.output or status.failure)
         client.close()
