@@ -318,9 +318,18 @@ def _too_many(count: int) -> Failure:
 
 
 def _actions(table: Table, new: list[Entry]) -> Iterator[_Action]:
-    """All actions of the execution: groups that block nothing, and gates between them."""
+    """All actions of the execution: groups that block nothing, and gates between them.
+
+    They end before one whose function is gone: the extension would pass it over without taking
+    an id, give its id to the next, and write what came of that into the history for good. As it
+    is, it finds the history longer than the answer, and fails the instance with nothing written;
+    once the function is back, the instance can be rewound.
+    """
     group: list[_Action] = []
     for entry in table.known:
+        if table.is_gone(entry):
+            yield from _grouped(group)
+            return
         if entry.kind is Kind.GATE:
             yield from _grouped(group)
             group = []

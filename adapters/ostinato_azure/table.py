@@ -93,6 +93,21 @@ class Surroundings:
     longest_timer: timedelta = LONGEST_TIMER
     hop: timedelta = HOP
 
+    def is_own_activity(self, name: str) -> bool:
+        """Whether the application has an activity of this name, and not only declares one."""
+        definition = self.registry.activity(name)
+        return definition is not None and definition.fn is not None
+
+    def runs_activity(self, name: str) -> bool:
+        """Whether the function app has an activity of this name, of anyone's."""
+        return self.is_own_activity(name) or self.has_activity(name)
+
+    def runs_orchestration(self, name: str) -> bool:
+        """Whether the function app has an orchestration of this name, of anyone's."""
+        definition = self.registry.orchestration(name)
+        is_own = definition is not None and definition.fn is not None
+        return is_own or self.has_orchestration(name)
+
 
 class Table:
     """One generation of an instance as the host and the core have it.
@@ -181,6 +196,18 @@ class Table:
             entry.kind is Kind.CLIENT and not entry.finished
             for entry in (*self._known.values(), *self._ready)
         )
+
+    def is_gone(self, entry: Entry) -> bool:
+        """Whether the function app has no longer what an entry calls."""
+        match entry.kind:
+            case Kind.ACTIVITY:
+                return not self._around.runs_activity(entry.name)
+            case Kind.CHILD:
+                return not self._around.runs_orchestration(entry.name)
+            case Kind.TIMER | Kind.CLIENT | Kind.GATE | Kind.MARKER:
+                return False
+            case _:
+                assert_never(entry.kind)
 
     def is_wanted(self, entry: Entry) -> bool:
         """Whether a timer is still waited for."""
@@ -482,9 +509,7 @@ class Table:
                 assert_never(action)
 
     def _ask_activity(self, action: ScheduleTask) -> None:
-        definition = self._around.registry.activity(action.name)
-        foreign = definition is None or definition.fn is None
-        if foreign and not self._around.has_activity(action.name):
+        if not self._around.runs_activity(action.name):
             reason = f"activity {action.name!r} is another application's: no one here runs it"
             failure = unstructured(ACTIVITY_ERROR, reason, action.name, action.attempt)
             failed = ev.TaskFailed(at=self._now, task_id=action.task_id, failure=failure)
@@ -496,7 +521,7 @@ class Table:
             action=action,
             core_id=action.task_id,
             group=action.group,
-            foreign=foreign,
+            foreign=not self._around.is_own_activity(action.name),
         )
         if action.group is None:
             self._ready.append(entry)
@@ -518,9 +543,7 @@ class Table:
             operation = operations.StartDetached(action.instance_id, action.name, payload)
             self._operate(operation, action)
             return
-        definition = self._around.registry.orchestration(action.name)
-        foreign = definition is None or definition.fn is None
-        if foreign and not self._around.has_orchestration(action.name):
+        if not self._around.runs_orchestration(action.name):
             reason = f"orchestration {action.name!r} is another application's: no one here runs it"
             failure = unstructured(SUB_ORCHESTRATION_ERROR, reason, action.name)
             self._answer(

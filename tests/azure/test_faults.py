@@ -130,6 +130,63 @@ def test_an_orchestration_that_was_removed_fails_its_instances_which_go_on_when_
     assert ran == [1]
 
 
+def called(activity: str, child: str) -> ost.App:
+    """An application whose activity and child have these names."""
+    app = ost.App("faults")
+
+    @app.activity(name=activity)
+    def count(number: int) -> int:
+        ran.append(number)
+        return number + 1
+
+    @app.orchestration(name=child)
+    def counts(ctx: ost.OrchestrationContext, number: int):
+        return (yield ctx.call_activity(count, number))
+
+    def order(ctx: ost.OrchestrationContext, steps: list[str]):
+        seen: list[Any] = []
+        for step in steps:
+            match step:
+                case "activity":
+                    seen.append((yield ctx.call_activity(count, 1)))
+                case "child":
+                    seen.append((yield ctx.call_sub_orchestrator(counts, 10)))
+                case "timer":
+                    ctx.create_timer(timedelta(days=2))
+                case _:
+                    seen.append((yield ctx.wait_for_external_event("go")))
+        return seen
+
+    app.orchestration(order)
+    return app
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["activity", "timer", "event", "activity"],
+        ["timer", "activity", "child", "event"],
+        ["child", "timer", "event", "activity"],
+        ["child", "activity", "event", "child"],
+    ],
+    ids=" ".join,
+)
+def test_what_calls_a_renamed_function_fails_and_goes_on_when_it_has_its_name_again(
+    stand: Stand, steps: list[str]
+) -> None:
+    stand.deploy(called("count", "counts"))
+    instance_id = stand.client.start("order", steps)
+    stand.settle()
+    stand.deploy(called("tally", "tallies"))
+    stand.client.raise_event(instance_id, "go", "now")
+    assert stand.client.wait(instance_id, PATIENCE).runtime_status is RuntimeStatus.FAILED
+    stand.deploy(called("count", "counts"))
+    stand.client.rewind(instance_id, "it has its name again")
+    seen = {"activity": 2, "child": 11, "event": "now"}
+    expected = [seen[step] for step in steps if step in seen]
+    assert stand.client.wait(instance_id, PATIENCE).output == expected
+
+
 @pytest.mark.usefixtures("claiming")
 def test_storage_that_refuses_a_turn_fails_the_instance_which_goes_on_when_it_is_mended(
     stand: Stand, storage: str, monkeypatch: pytest.MonkeyPatch
