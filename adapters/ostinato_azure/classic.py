@@ -40,7 +40,7 @@ from ostinato_azure.failures import (
 from ostinato_azure.live import LiveTables, give_up, take_turn, transcript_of
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.table import Surroundings, Table
-from ostinato_azure.turns import is_rewound_mark
+from ostinato_azure.turns import taken_out
 
 DETAILS_SINCE = 3
 """``upperSchemaVersionNew`` from which on an answer may hold ``failureDetails``."""
@@ -86,7 +86,6 @@ class _HostEvent(msgspec.Struct, rename="pascal"):
     fire_at: str = ""
     result: str | None = None
     reason: str | None = None
-    data: str | None = None
     failure_details: dict[str, Any] | None = None
 
 
@@ -208,8 +207,8 @@ def _event(host: _HostEvent) -> Event | None:
             return ev.TimerFired(at=at, task_id=host.timer_id, due=_time(host.fire_at))
         case 15:
             return ev.EventRaised(at=at, name=host.name, data=host.input or "null")
-        case 17 if not is_rewound_mark(host.data):
-            return ev.ExecutionRewound(at=at)
+        case 17:
+            return taken_out(at, host.event_id)
         case 19:
             return ev.ExecutionSuspended(at=at, reason=host.reason or host.input or "")
         case 20:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -25,7 +26,6 @@ from ostinato.codec import encode
 from ostinato.errors import (
     InstanceExistsError,
     InstanceFinishedError,
-    InstanceNotFoundError,
     NotRewindableError,
     OstinatoError,
 )
@@ -34,6 +34,7 @@ from ostinato.ids import validate_instance_id
 from ostinato.replay import PARENT_ENDED
 from ostinato.starting import check_start
 from ostinato_azure import envelope
+from ostinato_azure.appearing import when_there
 from ostinato_azure.claim_text import Claims
 from ostinato_azure.client_history import Child, children_of, failed_children_of, history_of
 from ostinato_azure.client_payloads import Payloads, UnclaimedError
@@ -338,10 +339,13 @@ class AzureClient:
         for child in children_of(found):
             if not child.is_open or child.instance_id in seen:
                 continue
+            end = partial(self._terminate_tree, child.instance_id, PARENT_ENDED, seen)
             try:
-                if not is_later or self._is_still(child):
-                    self._terminate_tree(child.instance_id, PARENT_ENDED, seen)
-            except (InstanceFinishedError, InstanceNotFoundError):
+                if not is_later:
+                    when_there(end)
+                elif self._is_still(child):
+                    end()
+            except InstanceFinishedError:
                 continue
             except OstinatoError as error:
                 first = first or error
@@ -372,7 +376,9 @@ class AzureClient:
 
         Raises:
             NotRewindableError: The instance has not failed; or it, or a child that failed with
-                it, handled failures, which Azure's rewind would take out of its history too.
+                it, handled failures, which Azure's rewind would take out of its history too, or
+                ended children, which it would not bring back; or a child with which it failed
+                is gone or was terminated.
         """
         why = reason_text(reason)
         found = self._api.get(instance_id, EVENTS)
@@ -381,23 +387,31 @@ class AzureClient:
                 f"instance {instance_id!r} is {found['runtimeStatus']}; "
                 "only a failed one is rewound"
             )
-        self._refuse_handled(instance_id, found)
+        self._refuse_lossy(instance_id, found)
         self._api.steer(instance_id, "rewind", why)
 
-    def _refuse_handled(self, asked_for: str, found: dict[str, Any]) -> None:
-        """Refuse to rewind an instance for what it, or a child that failed with it, handled."""
+    def _refuse_lossy(self, asked_for: str, found: dict[str, Any]) -> None:
+        """Refuse to rewind an instance that would not go on as it was, or whose children would
+        not."""
+        whose = found["instanceId"]
+        who = "it" if whose == asked_for else f"its child {whose!r}"
         if has_handled_failures(found):
-            whose = found["instanceId"]
-            who = "it" if whose == asked_for else f"its child {whose!r}"
             raise NotRewindableError(
                 f"instance {asked_for!r} cannot be rewound: {who} handled failures before it "
-                "failed, retried one or went on after one, and Azure's rewind would run those "
-                f"again as well; restart {asked_for!r} instead"
+                "failed, retried one or went on after one, or its end ended children that still "
+                "ran, and Azure's rewind would not bring that back as it was; "
+                f"restart {asked_for!r} instead"
             )
         for child in failed_children_of(found):
             below = self._api.find(child, EVENTS)
-            if below is not None and below["runtimeStatus"] == "Failed":
-                self._refuse_handled(asked_for, below)
+            if below is None or below["runtimeStatus"] != "Failed":
+                how = "is gone" if below is None else f"is {below['runtimeStatus']}"
+                raise NotRewindableError(
+                    f"instance {asked_for!r} cannot be rewound: {who} failed with its child "
+                    f"{child!r}, which {how}, and Azure rewinds no other than failed ones; "
+                    f"restart {asked_for!r} instead"
+                )
+            self._refuse_lossy(asked_for, below)
 
     def restart(self, instance_id: str, *, new_instance_id: bool | str = True) -> str:
         """See `Client.restart`."""

@@ -33,7 +33,7 @@ from ostinato_azure.live import LiveTables, give_up, take_turn, transcript_of
 from ostinato_azure.names import CLIENT, GATE
 from ostinato_azure.rewound import rewound
 from ostinato_azure.table import Surroundings, Table
-from ostinato_azure.turns import is_rewound_mark
+from ostinato_azure.turns import taken_out
 
 
 def respond(
@@ -168,8 +168,8 @@ def _event(host: Any, asked: pb.OrchestratorRequest) -> Event | None:
             return ev.EventRaised(at=at, name=body.name, data=_text(body, "input") or "null")
         case "executionRewound":
             return ev.ExecutionRewound(at=at)
-        case "genericEvent" if not is_rewound_mark(_text(body, "data")):
-            return ev.ExecutionRewound(at=at)
+        case "genericEvent":
+            return taken_out(at, host.eventId)
         case "executionSuspended":
             return ev.ExecutionSuspended(at=at, reason=_reason(_text(body, "input")))
         case "executionResumed":
@@ -240,7 +240,8 @@ def _answer(table: Table, asked: pb.OrchestratorRequest) -> pb.OrchestratorRespo
     actions = list(_actions(table))
     outcome = table.outcome
     if outcome is not None and (isinstance(outcome, Terminated) or not table.is_draining):
-        actions.append(_completion(outcome, table))
+        next_id = max([table.next_host_id, *(action.id + 1 for action in actions)])
+        actions.append(_completion(outcome, table, next_id))
     status = table.custom_status
     return pb.OrchestratorResponse(
         instanceId=asked.instanceId,
@@ -254,7 +255,7 @@ def _actions(table: Table) -> Iterator[pb.OrchestratorAction]:
     for entry in table.known:
         if not entry.recorded:  # a rewind took its event away
             yield _action(entry, entry.host_id, table)
-    if table.gate_is_pending:
+    if table.gate_is_pending and table.outcome is None:
         return
     for host_id, entry in enumerate(table.take_unrecorded(), table.next_host_id):
         if entry.kind is Kind.TIMER:
@@ -288,7 +289,7 @@ def _action(entry: Entry, host_id: int, table: Table) -> pb.OrchestratorAction:
             assert_never(entry.kind)
 
 
-def _completion(outcome: Outcome, table: Table) -> pb.OrchestratorAction:
+def _completion(outcome: Outcome, table: Table, id: int) -> pb.OrchestratorAction:
     match outcome:
         case Completed(output):
             payload = envelope.written(envelope.plain(output))
@@ -312,7 +313,7 @@ def _completion(outcome: Outcome, table: Table) -> pb.OrchestratorAction:
             )
         case _:
             assert_never(outcome)
-    return pb.OrchestratorAction(id=-1, completeOrchestration=done)
+    return pb.OrchestratorAction(id=id, completeOrchestration=done)
 
 
 def _complete(status: Any, result: Json) -> pb.CompleteOrchestrationAction:

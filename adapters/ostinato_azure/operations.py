@@ -9,13 +9,18 @@ import msgspec
 from ostinato.events import Json
 
 
-class Send(msgspec.Struct, frozen=True, tag=True):
-    """Raise an event on another instance; an unknown or finished one is no error."""
+class Send(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Raise an event on another instance; an unknown or finished one is no error.
+
+    With ``may_be_new`` it is a child that was just asked for: it is unknown until its first turn
+    has been written, and is waited for.
+    """
 
     instance_id: str
     name: str
     data: Json
     event_id: str
+    may_be_new: bool = False
 
 
 class StartDetached(msgspec.Struct, frozen=True, tag=True):
@@ -30,7 +35,7 @@ class StartDetached(msgspec.Struct, frozen=True, tag=True):
 
 
 class TerminateTree(msgspec.Struct, frozen=True, tag=True):
-    """End an instance and its open children."""
+    """End an instance, which may be as new as that of `Send`, and its open children."""
 
     instance_id: str
     reason: str
@@ -60,3 +65,10 @@ def read_operation(text: Json) -> Operation:
         msgspec.MsgspecError: The text is none.
     """
     return _decoder.decode(text)
+
+
+def for_a_child(text: Json) -> Json:
+    """Return a `Send` to a child that has not ended, and may be new."""
+    operation = read_operation(text)
+    assert isinstance(operation, Send)
+    return operation_text(msgspec.structs.replace(operation, may_be_new=True))

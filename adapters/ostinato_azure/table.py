@@ -59,7 +59,7 @@ from ostinato_azure.markers import (
 )
 from ostinato_azure.names import GATE
 from ostinato_azure.rewinding import Failures
-from ostinato_azure.turns import Turn, recorded_markers, turns_of
+from ostinato_azure.turns import Turn, is_taken_out, recorded_markers, turns_of, with_rewinds
 from ostinato_azure.waiting import Chains, Groups
 
 LONGEST_TIMER = timedelta(days=6)
@@ -237,7 +237,7 @@ class Table:
 
     def run(self, history: Sequence[Event]) -> None:
         """Give the core a history whose task ids are the host's; its last turn is the new one."""
-        turns = turns_of(history)
+        turns = turns_of(with_rewinds(history))
         self._recorded_markers.update(recorded_markers(history))
         self._play(turns)
 
@@ -248,7 +248,7 @@ class Table:
         children are let be: the rewound instance gets what becomes of them.
         """
         self._given_up = Failed(failure)
-        for event in history:
+        for event in with_rewinds(history):
             match event:
                 case (
                     ev.TaskScheduled()
@@ -280,7 +280,7 @@ class Table:
         """
         turn = next((n for n, e in enumerate(events) if isinstance(e, ev.OrchestratorStarted)), -1)
         recorded = [event for event in events[: max(turn, 0)] if isinstance(event, SCHEDULING)]
-        if len(recorded) != turn or any(isinstance(e, ev.ExecutionRewound) for e in events):
+        if len(recorded) != turn or any(map(_is_of_rewind, events)):
             return False
         if sorted(recorded_markers(recorded)) != sorted(self._asked_markers):
             return False
@@ -297,11 +297,14 @@ class Table:
             last = position == len(turns) - 1
             # What was asked for behind a gate that is closed, or while the extension held it back
             # from a suspended instance, is in no history: it is decided anew.
-            self._suspended = turn.leaves_suspended(self._suspended)
+            was_suspended = self._suspended
+            self._suspended = turn.leaves_suspended(was_suspended)
             held = self._gate is not None or self._suspended
             self._live, self._undecided = last, held and position > recorded
             self._now = turn.at
             self._feed([ev.OrchestratorStarted(at=turn.at)])
+            if was_suspended:
+                self._fire_held_back()
             for message in turn.messages:
                 self._take(message)
             self._settle()
@@ -459,6 +462,17 @@ class Table:
         elif self._starts_later:
             self._begin()
 
+    def _fire_held_back(self) -> None:
+        """Let timers fire that are due by now, but that the extension sets only when the instance
+        is resumed: what came after they were due would go before them."""
+        for entry in [e for e in self._ready if e.kind is Kind.TIMER and e.core_id >= 0]:
+            assert entry.due is not None and entry.action is not None
+            if entry.due <= self._now:
+                self._ready.remove(entry)
+                if not entry.again:
+                    self._tell([_recorded(entry.action, self._now)])
+                self._feed([ev.TimerFired(at=self._now, task_id=entry.core_id, due=entry.due)])
+
     def _set_timers_anew(self) -> None:
         """The end of an instance cancelled its open timers, which a rewind does not bring back."""
         for entry in list(self._known.values()):
@@ -483,8 +497,9 @@ class Table:
             self._ready.extend(self._groups.admitted())
             return
         asks_more = any(entry.core_id >= 0 for entry in self._ready)
-        self._failures.decide(self._core.culprits, self._next_host_id, asks_more=asks_more)
         self._wind_up()
+        asks_more = asks_more or bool(self._ending)
+        self._failures.decide(self._core.culprits, self._next_host_id, asks_more=asks_more)
 
     def _ask(self, action: Action) -> None:
         match action:
@@ -531,6 +546,8 @@ class Table:
     def _write(self, entry: Entry) -> Entry:
         """Write what an activity is given: only where the host is to be asked for it."""
         action = entry.action
+        if isinstance(action, SendEvent) and entry.instance_id in self._children:
+            entry.text = operations.for_a_child(entry.text)
         if not isinstance(action, ScheduleTask) or entry.text:
             return entry
         ids = self._core.instance_id, self._core.execution_id
@@ -707,6 +724,10 @@ class Table:
         self._feed([msgspec.structs.replace(event, task_id=core_id)])
         self._ready.clear()
         return stands_for(event)
+
+
+def _is_of_rewind(event: Event) -> bool:
+    return isinstance(event, ev.ExecutionRewound) or is_taken_out(event)
 
 
 def _named(failure: Failure, entry: Entry) -> Failure:

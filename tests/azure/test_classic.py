@@ -693,8 +693,8 @@ def test_an_instance_that_ends_has_its_open_children_ended():
 
 
 def test_a_rewind_asks_again_for_what_it_took_away():
-    history = History("double", "4").add(event(17, Data="Rewound: TaskScheduled"))
-    history.turn(event(17, Data="rewind")).add()
+    history = History("double", "4").add(event(17, 0))
+    history.turn(event(17)).add(event(17, 1)).turn(event(17, Data="rewind"))
     (action,) = asked(answered(history, around(double)))
     assert action["functionName"] == "double" and action["input"] is not None
 
@@ -702,7 +702,7 @@ def test_a_rewind_asks_again_for_what_it_took_away():
 def test_the_marks_of_what_a_rewind_took_away_take_nothing_more():
     due = START + timedelta(days=1)
     history = timers_of([1], old=timedelta()).add(timer_created(0, due))
-    history.turn(event(17, Data="Rewound: TaskFailed"))
+    history.turn(event(17))
     (timer,) = asked(answered(history, around(two_timers)))
     assert not timer["isCanceled"]
 
@@ -710,7 +710,8 @@ def test_the_marks_of_what_a_rewind_took_away_take_nothing_more():
 def test_a_rewind_sets_open_timers_anew():
     due = START + timedelta(days=1)
     history = timers_of([1], old=timedelta()).add(timer_created(0, due))
-    before, anew = asked(answered(history.turn(event(17, Data="again")), around(two_timers)))
+    history.turn(event(17)).add(event(17, 1)).turn(event(17, Data="again"))
+    before, anew = asked(answered(history, around(two_timers)))
     assert (before["isCanceled"], anew["isCanceled"]) == (True, False)
     assert before["fireAt"] == anew["fireAt"]
 

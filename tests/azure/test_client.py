@@ -128,12 +128,22 @@ def application() -> ost.App:
         return (yield ctx.call_sub_orchestrator(job, 1, instance_id=child_id))
 
     @app.orchestration
+    def beside(ctx: ost.OrchestrationContext):
+        child = ctx.call_sub_orchestrator(waits, 1)
+        return [(yield ctx.call_activity(double, 1)), (yield child)]
+
+    @app.orchestration
+    def above(ctx: ost.OrchestrationContext):
+        return (yield ctx.call_sub_orchestrator(beside))
+
+    @app.orchestration
     def lingers(ctx: ost.OrchestrationContext, child_id: str):
         yield ctx.call_sub_orchestrator(job, 1, instance_id=child_id)
         yield ctx.wait_for_external_event("go")
 
     _ = (
         over,
+        above,
         lingers,
         once,
         tolerant,
@@ -403,11 +413,56 @@ def test_an_instance_that_handled_failures_is_not_rewound(client: AzureClient, n
     who = "its child '[^']+'" if name == "over_tolerant" else "it"
     assert re.fullmatch(
         f"instance '{instance_id}' cannot be rewound: {who} handled failures before it failed, "
-        "retried one or went on after one, and Azure's rewind would run those again as well; "
-        f"restart '{instance_id}' instead",
+        "retried one or went on after one, or its end ended children that still ran, and Azure's "
+        f"rewind would not bring that back as it was; restart '{instance_id}' instead",
         str(caught.value),
     )
     assert client.get_status(instance_id).runtime_status == "Failed"
+
+
+@pytest.mark.parametrize(("name", "who"), [("beside", "it"), ("above", "its child '[^']+'")])
+def test_an_instance_whose_end_ended_children_is_not_rewound(
+    client: AzureClient, name: str, who: str
+) -> None:
+    broken.set()
+    instance_id = client.start(name)
+    client.wait(instance_id, PATIENCE)
+    with pytest.raises(ost.NotRewindableError, match=f"{who} .* ended children that still ran"):
+        client.rewind(instance_id)
+
+
+@pytest.mark.parametrize("how", ["is gone", "is Terminated"])
+def test_an_instance_is_not_rewound_without_the_child_that_it_failed_with(
+    stand: Stand, how: str
+) -> None:
+    client = stand.client
+    broken.set()
+    started = {"is gone": ("over", "a-child"), "is Terminated": ("parent", 0)}
+    instance_id = client.start(*started[how], instance_id="one")
+    if how == "is gone":
+        client.wait(instance_id, PATIENCE)
+        client.purge("a-child")
+    else:
+        stand.settle()
+        client.terminate("one-c", "by hand")
+        client.wait(instance_id, PATIENCE)
+    with pytest.raises(ost.NotRewindableError, match=f"with its child '.*', which {how}"):
+        client.rewind(instance_id)
+    assert client.get_status(instance_id).runtime_status == "Failed"
+
+
+def test_a_child_that_appears_only_when_its_parent_is_ended_is_ended_too(stand: Stand) -> None:
+    stand.host.hub.hold("one-c")
+    stand.client.start("parent", 0, instance_id="one")
+    stand.settle()
+    ending = threading.Thread(target=stand.client.terminate, args=("one", "enough"))
+    ending.start()
+    stand.client.wait("one", PATIENCE)
+    with pytest.raises(ost.InstanceNotFoundError):
+        stand.client.get_status("one-c")
+    stand.host.hub.release("one-c")
+    ending.join()
+    assert stand.client.wait("one-c", PATIENCE).output == "parent ended"
 
 
 def test_a_history_that_azure_tells_is_refused_by_the_replayer(client: AzureClient) -> None:

@@ -14,6 +14,7 @@ import ostinato_azure
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato_azure import appearing
 from ostinato_azure.client import AzureClient
 from ostinato_azure.client_activity import perform
 from ostinato_azure.operations import (
@@ -145,6 +146,17 @@ def test_a_child_that_is_not_there_yet_is_waited_for(client: AzureClient) -> Non
     client.start("collects", instance_id="late")
     thread.join()
     assert client.wait("late", PATIENCE).output == "no longer wanted"
+
+
+@pytest.mark.parametrize(
+    "operation", [TerminateTree("never", "late"), Send("never", "e", "1", "id", may_be_new=True)]
+)
+def test_a_child_that_never_appears_is_told(
+    client: AzureClient, operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appearing, "APPEARS_IN", 0.1)
+    with pytest.raises(ost.InstanceNotFoundError, match="never"):
+        perform(operation_text(operation), client)
 
 
 def test_what_has_ended_needs_no_ending(client: AzureClient, twice: Twice) -> None:

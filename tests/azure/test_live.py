@@ -195,7 +195,7 @@ def test_a_marker_that_was_answered_but_not_recorded_is_decided_anew() -> None:
 def test_a_history_that_a_rewind_rewrote_is_replayed() -> None:
     instance = Instance("count", 1)
     instance.record(instance.answer())
-    instance.arrived(17, Data="reason")
+    instance.arrived(17, EventId=1)
     instance.answer()
     assert began == ["i", "i"]
 

@@ -52,6 +52,30 @@ def application(*orchestrators: Any) -> ost.App:
     return app
 
 
+def test_what_is_asked_for_behind_a_gate_runs_though_the_instance_ends_before_it_opens(
+    stand: Stands,
+) -> None:
+    app, ran = ost.App("wires"), list[str]()
+
+    @app.activity
+    def clean(what: str) -> None:
+        ran.append(what)
+
+    @app.orchestration
+    def ends(ctx: ost.OrchestrationContext):
+        yield ctx.wait_for_external_event("go")
+        ctx.create_timer(timedelta(days=5))
+        yield ctx.wait_for_external_event("end")
+        ctx.call_activity(clean, "up")
+
+    host = stand(app)
+    instance_id = host.start("ends")
+    host.advance(timedelta(days=10))
+    host.raise_before_activities_end(instance_id, "go", "end")
+    host.finish(instance_id)
+    assert ran == ["up"]
+
+
 def test_timers_of_an_old_instance_fire_when_they_are_due_and_none_early(stand: Stands) -> None:
     host = stand(application(day_of_timers))
     instance_id = host.start("day_of_timers")

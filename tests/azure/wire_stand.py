@@ -11,6 +11,7 @@ import ostinato as ost
 import ostinato_azure
 from ostinato.codec import encode
 from ostinato.testing import ManualClock
+from ostinato.testing.azure.events import EventRaised
 from ostinato.testing.azure.hub import TaskHub
 from ostinato.testing.azure.instance import InstanceState
 from ostinato.testing.azure.worker_bindings import ClientBindings
@@ -58,6 +59,16 @@ class WireStand:
     def raise_event(self, instance_id: str, name: str, text: str) -> None:
         """Raise an event with the text of its data as it is."""
         self._hub.raise_event(instance_id, name, text)
+
+    def raise_before_activities_end(self, instance_id: str, *names: str) -> None:
+        """Deliver events in turns of their own while the ends of activities are put aside."""
+        self._hub.hold(instance_id)
+        for name in names:
+            self._hub.raise_event(instance_id, name, "null")
+            self._hub.let_through(instance_id, [lambda event: isinstance(event, EventRaised)])
+            self.settle()
+        self._hub.release(instance_id)
+        self.settle()
 
     def suspend_with(self, instance_id: str, name: str, text: str) -> None:
         """Suspend an instance in the turn in which it takes an event."""

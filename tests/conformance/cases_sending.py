@@ -32,6 +32,14 @@ def sends(ctx: ost.OrchestrationContext) -> Flow:
     return (yield ctx.call_activity(add_one, 1))
 
 
+@case("an event sent to a child that was just asked for reaches it", completes([7]))
+@app.orchestration
+def sends_to_a_child(ctx: ost.OrchestrationContext) -> Flow:
+    child = ctx.call_sub_orchestrator(collects, 1, instance_id=f"{ctx.instance_id}-child")
+    ctx.send_event(f"{ctx.instance_id}-child", "n", 7)
+    return (yield child)
+
+
 @case(
     "events to an unknown or finished instance are no error",
     completes("sent", others={"{id}-other": completes([])}),

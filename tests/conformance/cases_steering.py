@@ -183,6 +183,22 @@ def suspended_timer(ctx: ost.OrchestrationContext) -> Flow:
 
 
 @case(
+    "a deadline that passes while its instance is suspended goes before a later event",
+    completes("too late"),
+    Advance(timedelta(days=1)),
+    Suspend(),
+    *[Advance(timedelta(days=1))] * 10,
+    RaiseEvent("approved"),
+    Resume(),
+)
+@app.orchestration
+def suspended_deadline(ctx: ost.OrchestrationContext) -> Flow:
+    approved = ctx.wait_for_external_event("approved")
+    winner = yield ctx.task_any([approved, ctx.create_timer(timedelta(days=8))])
+    return "in time" if winner is approved else "too late"
+
+
+@case(
     "what is held keeps its order, timers and events alike",
     completes(["timer", "event"]),
     Suspend(),
@@ -252,6 +268,30 @@ def cleans_up(ctx: ost.OrchestrationContext) -> Flow:
 
 
 # Rewind
+
+
+@case(
+    "a timer that was due before its instance was rewound fires, whoever failed",
+    completes(["gate", "fired"]),
+    Check(fails("RuntimeError", "gate is broken")),
+    Advance(timedelta(hours=2)),
+    Open("gate"),
+    Rewind(),
+)
+@app.orchestration
+def rewindable_over_a_timer(ctx: ost.OrchestrationContext) -> Flow:
+    timer = ctx.create_timer(timedelta(hours=1))
+    mended = yield ctx.call_sub_orchestrator(mends)
+    yield timer
+    return [mended, "fired"]
+
+
+@app.orchestration
+def mends(ctx: ost.OrchestrationContext) -> Flow:
+    timer = ctx.create_timer(timedelta(hours=1))
+    mended = yield ctx.call_activity(mendable, "gate")
+    yield timer
+    return mended
 
 
 @case(

@@ -57,6 +57,9 @@ DIFFERS: Mapping[str, Mapping[str, Differs]] = {
         "a failed child is rewound with its parent, and only its failed work runs again": Differs(
             _TYPE_IS_LOST
         ),
+        "a timer that was due before its instance was rewound fires, whoever failed": Differs(
+            _TYPE_IS_LOST
+        ),
         # It tells a child nothing of its parent.
         "a child knows its parent, and the first instance has none": Differs(
             r"\[True, False, True"

@@ -48,6 +48,11 @@ class Instance:
         return self.started.instance_id
 
     @property
+    def has_appeared(self) -> bool:
+        """Whether clients find it: Azure Storage writes the row of a child with its first turn."""
+        return self.started.parent is None or self.history is not None
+
+    @property
     def ready(self) -> bool:
         """Whether a turn can be taken."""
         if self.busy or self.status.finished or not self.inbox:

@@ -36,13 +36,13 @@ class Post:
         self._aside: dict[str, list[Message]] = {}
 
     def known(self, instance_id: str) -> Instance:
-        """An instance.
+        """An instance that clients find.
 
         Raises:
             InstanceUnknown: There is none.
         """
         instance = self.instances.get(instance_id)
-        if instance is None:
+        if instance is None or not instance.has_appeared:
             raise InstanceUnknown(instance_id)
         return instance
 
@@ -65,11 +65,12 @@ class Post:
         created_to: datetime | None,
         prefix: str = "",
     ) -> list[Instance]:
-        """Instances that match, by id."""
+        """Instances that clients find and that match, by id."""
         return [
             instance
             for id, instance in sorted(self.instances.items())
             if id.startswith(prefix)
+            and instance.has_appeared
             and (not statuses or instance.status in statuses)
             and (created_from is None or instance.created >= created_from)
             and (created_to is None or instance.created <= created_to)
@@ -165,16 +166,15 @@ class Post:
             key = order
             waiting.sort(key=lambda message: key(message.event))
         for message in waiting:
-            self._put(self.known(instance_id), message)
+            self._put(self.instances[instance_id], message)
 
     def let_through(self, instance_id: str, wanted: Sequence[Callable[[Event], bool]]) -> None:
         """Deliver, of what was put aside, the first message that each wants, in their order.
 
         Raises:
-            InstanceUnknown: There is no such instance.
-            LookupError: One wants a message that has not come.
+            LookupError: There is no such instance, or one wants a message that has not come.
         """
-        instance = self.known(instance_id)
+        instance = self.instances[instance_id]
         aside = self._aside.get(instance_id, [])
         chosen: list[Message] = []
         for number, wants in enumerate(wanted):

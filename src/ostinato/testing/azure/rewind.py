@@ -50,8 +50,5 @@ def _taken_back(event: Event, failed_tasks: set[int]) -> bool:
 
 
 def _blank(event: Event) -> GenericEvent:
-    return GenericEvent(
-        timestamp=event.timestamp,
-        event_id=event.event_id,
-        data=f"Rewound: {type(event).__name__}",
-    )
+    # Why it was taken out is written into its row's Reason, which no GenericEvent has.
+    return GenericEvent(timestamp=event.timestamp, event_id=event.event_id, data=None)
