@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 from unittest.mock import AsyncMock, Mock, create_autospec
 
 import pytest
@@ -21,6 +21,11 @@ from ostinato.definitions import (
 from ostinato.errors import RegistrationError
 from tests.histories import Flow
 
+if TYPE_CHECKING:
+    from pathlib import Path as Unseen
+
+    import ostinato
+
 
 def no_input() -> int:
     return 1
@@ -36,6 +41,30 @@ def watched(path: str, ctx: ActivityContext) -> int:
 
 def only_watched(ctx: ActivityContext) -> None:
     return None
+
+
+def told_by_text(path: Unseen, ctx: ostinato.ActivityContext) -> int:
+    return 0
+
+
+def only_told_by_text(ctx: ostinato.ActivityContext) -> int:
+    return 0
+
+
+def perhaps_watched(path: str, ctx: ActivityContext | None = None) -> int:
+    return 0
+
+
+def optionally_watched(path: str, ctx: Optional[ActivityContext]) -> int:  # noqa: UP045
+    return 0
+
+
+def explained(path: str, ctx: Annotated[ActivityContext, "heartbeats"]) -> int:
+    return 0
+
+
+def unannotated(path, ctx):
+    return 0
 
 
 def bare(value):
@@ -85,8 +114,9 @@ def test_an_activity_takes_nothing_its_input_or_its_input_and_a_context(fn: Any,
     assert shape(fn) == expected
 
 
-def test_a_single_parameter_that_is_annotated_so_gets_the_context():
-    assert shape(only_watched)[:2] == (False, True)
+@pytest.mark.parametrize("fn", [only_watched, only_told_by_text])
+def test_a_single_parameter_that_is_annotated_so_gets_the_context(fn: Any):
+    assert shape(fn)[:2] == (False, True)
 
 
 def test_an_annotation_keeps_its_constraints():
@@ -106,6 +136,41 @@ def test_methods_and_callables_are_activities_too():
     assert shape(Greeter().greet) == (True, False, str, str)
     assert shape(Greeter())[:2] == (True, False)
     assert shape(functools.partial(sized)) == (True, False, str, int)
+
+
+@pytest.mark.parametrize(
+    "fn", [told_by_text, perhaps_watched, optionally_watched, explained, unannotated]
+)
+def test_a_second_parameter_is_the_context_if_it_says_so_or_says_nothing(fn: Any):
+    assert shape(fn)[:2] == (True, True)
+
+
+def counted(url: str, attempts: int = 3) -> int:
+    return attempts
+
+
+def defaulted(url, attempts=3):
+    return attempts
+
+
+def two_inputs(url: str, attempts: int) -> int:
+    return attempts
+
+
+def two_unresolved(url: Unseen, attempts: Unseen) -> int:
+    return 0
+
+
+def swapped(ctx: ActivityContext, attempts: str) -> int:
+    return 0
+
+
+@pytest.mark.parametrize("fn", [counted, defaulted, two_inputs, two_unresolved, swapped])
+def test_a_second_parameter_that_is_something_else_is_refused_with_the_mend(fn: Any):
+    with pytest.raises(
+        RegistrationError, match=rf"'{fn.__name__}' takes 'attempts' beside .*as one input"
+    ):
+        activity_signature(fn)
 
 
 def test_parameters_with_defaults_beyond_the_second_stay_the_functions_own():

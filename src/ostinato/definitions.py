@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
+from types import UnionType
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -131,7 +133,7 @@ def activity_signature(fn: Callable[..., Any]) -> Signature:
     parameters = _positional(fn)
     hints = _hints(fn)
     returned = hints.get("return", Any)
-    kinds = [hints.get(parameter.name, Any) for parameter in parameters]
+    kinds = [hints.get(parameter.name, parameter.annotation) for parameter in parameters]
     if len(parameters) == 1 and _is_context(kinds[0]):
         return Signature(takes_input=False, takes_context=True, return_type=returned)
     if len(parameters) > 2:
@@ -139,10 +141,16 @@ def activity_signature(fn: Callable[..., Any]) -> Signature:
             f"activity {_called(fn)} takes {len(parameters)} parameters; an activity takes its "
             "input and, if it wants one, an ActivityContext: pass a dict or a dataclass"
         )
+    if len(parameters) == 2 and not _may_be_context(parameters[1], kinds[1]):
+        raise RegistrationError(
+            f"activity {_called(fn)} takes {parameters[1].name!r} beside its input, and would be "
+            "given its ActivityContext there: pass both as one input, a tuple or a dataclass (or "
+            f"annotate {parameters[1].name!r} as ActivityContext, if that is what it is)"
+        )
     return Signature(
         takes_input=bool(parameters),
         takes_context=len(parameters) == 2,
-        input_type=kinds[0] if kinds else Any,
+        input_type=hints.get(parameters[0].name, Any) if parameters else Any,
         return_type=returned,
     )
 
@@ -225,7 +233,18 @@ def _generator_return(hint: Any) -> Any:
 
 
 def _is_context(hint: Any) -> bool:
+    """Whether an annotation says `ActivityContext`, as text where its class is not at hand."""
+    if isinstance(hint, str):
+        return re.search(r"\bActivityContext\b", hint) is not None
+    if typing.get_origin(hint) in (typing.Union, UnionType, typing.Annotated):
+        return any(_is_context(part) for part in typing.get_args(hint))
     return isinstance(hint, type) and issubclass(hint, ActivityContextMarker)
+
+
+def _may_be_context(parameter: inspect.Parameter, hint: Any) -> bool:
+    """Whether a second parameter is the context: by its annotation, or by having none at all."""
+    is_bare = parameter.annotation is parameter.default is parameter.empty
+    return is_bare or _is_context(hint)
 
 
 def _called(fn: Callable[..., Any]) -> str:
