@@ -229,6 +229,38 @@ def test_a_function_goes_by_its_registered_name(app: ost.App):
     assert action == ScheduleTask(task_id=0, name="order_total", input='{"number":3}')
 
 
+RETRY = ost.RetryPolicy(2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda ctx: ctx.call_activity("a", 1, 2),
+        lambda ctx: ctx.call_activity("a", "x", "y"),
+        lambda ctx: ctx.call_activity("a", expected_type=("x", 2)),
+        lambda ctx: ctx.call_activity_with_retry("a", RETRY, 1, {"more": 2}),
+        lambda ctx: ctx.call_sub_orchestrator("kid", 1, "id", None, 5),
+        lambda ctx: ctx.call_sub_orchestrator_with_retry("kid", RETRY, 1, "id", None, 5),
+        lambda ctx: ctx.wait_for_external_event("go", 60),
+        lambda ctx: ctx.get_input([]),
+    ],
+)
+def test_what_is_no_type_is_refused_in_place_of_one(app: ost.App, call: Any):
+    kind, message = fault(app, call)
+    assert kind == "TypeError"
+    assert (
+        message.startswith("expected_type is a type, not ") and "a tuple or a dataclass" in message
+    )
+
+
+@pytest.mark.parametrize(
+    "expected", [int, Order, list[Order], int | None, Any, dict[str, "Order"], json.JSONDecoder]
+)
+def test_types_of_every_form_are_taken_in_the_place_where_1_x_has_them(app: ost.App, expected: Any):
+    (action,) = asks(app, lambda ctx: ctx.call_activity("a", 1, expected))
+    assert isinstance(action, ScheduleTask)
+
+
 def test_retries_take_policies_and_the_options_of_1_x(app: ost.App):
     def flow(ctx: ost.OrchestrationContext) -> Flow:
         first = ctx.call_activity_with_retry("a", ost.RetryOptions(5000, 2), 1)

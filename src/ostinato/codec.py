@@ -68,6 +68,17 @@ def decode(text: str, type: Any = Any, what: Label = "") -> Any:
         raise CodecError(_misfit(type, what, error)) from error
 
 
+def is_type(annotation: Any) -> bool:
+    """Whether there is a type that `decode` heeds; a name in place of one is not."""
+    if isinstance(annotation, type):
+        return True
+    try:
+        _decoder(annotation)
+    except TypeError:
+        return False
+    return not isinstance(annotation, str)
+
+
 def _lowered(value: Any) -> Any:
     """What msgspec does not write by itself, in terms that it does."""
     for kind, exact in _EXACT:

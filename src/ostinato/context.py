@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from ostinato import arguments
 from ostinato.actions import ContinuedAsNew, CreateSubOrchestration, SendEvent
 from ostinato.arguments import as_utc, seconds
-from ostinato.codec import decode, encode
+from ostinato.codec import decode, encode, is_type
 from ostinato.definitions import UNVERSIONED
 from ostinato.errors import PayloadTooLargeError, UnsupportedError
 from ostinato.execution import Execution
@@ -109,10 +109,10 @@ class OrchestrationContext:
             CodecError: The input does not fit the type.
         """
         execution = self._execution
-        if expected_type is None:
-            definition = execution.registry.orchestration(execution.name, execution.version)
-            expected_type = Any if definition is None else definition.signature.input_type
-        return decode(execution.input, expected_type, f"input of orchestration {self.name!r}")
+        definition = execution.registry.orchestration(execution.name, execution.version)
+        annotated = Any if definition is None else definition.signature.input_type
+        wanted = _decoded_as(expected_type, annotated)
+        return decode(execution.input, wanted, f"input of orchestration {self.name!r}")
 
     # Calls
 
@@ -204,6 +204,7 @@ class OrchestrationContext:
         Raises:
             CodecError: The input cannot be written as JSON.
             PayloadTooLargeError: The input is over the application's limit.
+            TypeError: ``expected_type`` is no type, as a second input in its place is none.
         """
         return self._activity(
             name,
@@ -243,7 +244,7 @@ class OrchestrationContext:
             return NeverTask(execution)
         task: ActivityTask[Any] = ActivityTask(
             execution,
-            definition.signature.return_type if expected_type is None else expected_type,
+            _decoded_as(expected_type, definition.signature.return_type),
             definition.name,
             encode(value, definition.input_label, registry.payload_limit),
             definition.retry if retry is None else as_policy(retry),
@@ -428,7 +429,7 @@ class OrchestrationContext:
             validate_instance_id(instance_id)
         task: SubOrchestrationTask[Any] = SubOrchestrationTask(
             execution,
-            definition.signature.return_type if expected_type is None else expected_type,
+            _decoded_as(expected_type, definition.signature.return_type),
             definition.name,
             encode(value, definition.input_label, registry.payload_limit),
             None if retry is None else as_policy(retry),
@@ -609,7 +610,7 @@ class OrchestrationContext:
         arguments.text(name, "name of an event")
         allowed = None if timeout is None else timedelta(seconds=seconds(timeout, "timeout"))
         task: EventTask[Any] = EventTask(
-            self._execution, Any if expected_type is None else expected_type, name, allowed
+            self._execution, _decoded_as(expected_type, Any), name, allowed
         )
         return self._at(task, sys._getframe(1))
 
@@ -764,6 +765,18 @@ _NO_ENTITIES = (
     "entities are not supported yet: keep the state in an eternal orchestration that waits for "
     "events, or in a database behind an activity"
 )
+
+
+def _decoded_as(given: Any, annotated: Any) -> Any:
+    """The type of a result: the one given with the call, or else the annotation's."""
+    if given is None:
+        return annotated
+    if not is_type(given):
+        raise TypeError(
+            f"expected_type is a type, not {type(given).__name__} ({given!r}); a call takes one "
+            "input (for several values a tuple or a dataclass), and what else it takes by keyword"
+        )
+    return given
 
 
 def _tasks(given: Iterable[Task[Any]], call: str) -> list[Task[Any]]:
