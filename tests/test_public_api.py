@@ -52,6 +52,7 @@ PUBLIC = {
         "Task",
         "TaskCancelledError",
         "TaskFailedError",
+        "TooManyTasksError",
         "UnknownNameError",
         "UnsupportedError",
     ],
@@ -171,7 +172,7 @@ def test_errors_have_one_base():
         for name in ostinato.__all__
         if isinstance(exported := getattr(ostinato, name), type) and issubclass(exported, Exception)
     ]
-    assert len(errors) == 18
+    assert len(errors) == 19
     assert all(issubclass(error, ostinato.OstinatoError) for error in errors)
 
 

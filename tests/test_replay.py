@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -830,5 +832,116 @@ def test_replaying_leaves_no_generator_behind(app: ost.App, unraisable: list[Any
             yield ctx.call_activity("b")
 
     replay(app.registry, [turn(), started("flow")])
+    gc.collect()
+    assert unraisable == []
+
+
+# Loops that forget their yield
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many tasks may be asked for at once; as a rule it takes long to get there."""
+    for module in ("execution", "context"):
+        monkeypatch.setattr(f"ostinato.{module}.MOST_AT_ONCE", 100)
+    return 100
+
+
+CALLS: dict[str, Callable[[ost.OrchestrationContext], object]] = {
+    "call_activity": lambda ctx: ctx.call_activity("a"),
+    "call_activity of an unknown name": lambda ctx: ctx.call_activity("unknown"),
+    "call_activity_with_retry": lambda ctx: ctx.call_activity_with_retry("a", ost.RetryPolicy(2)),
+    "map": lambda ctx: ctx.map("a", [1]),
+    "map without end": lambda ctx: ctx.map("a", count()),
+    "task_all without end": lambda ctx: ctx.task_all(ctx.call_activity("a") for _ in count()),
+    "call_sub_orchestrator": lambda ctx: ctx.call_sub_orchestrator("kid"),
+    "start_orchestration": lambda ctx: ctx.start_orchestration("kid"),
+    "send_event": lambda ctx: ctx.send_event("other", "e"),
+    "call_http": lambda ctx: ctx.call_http("GET", "https://example.org/"),
+    "create_timer": lambda ctx: ctx.create_timer(timedelta(1)),
+    "wait_for_external_event": lambda ctx: ctx.wait_for_external_event("e"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_loop_without_a_yield_ends_the_instance_and_nothing_of_it_is_asked_for(
+    app: ost.App, few: int, call: Callable[[ost.OrchestrationContext], object]
+):
+    @app.orchestration
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        yield ctx.call_activity("b")
+        while True:
+            with suppress(Exception):
+                call(ctx)
+
+    orchestration, actions = live(app.registry, turn(), started("flow"))
+    assert len(actions) == 1
+    (end,) = fed(orchestration, turn(), completed(0))
+    assert isinstance(end, CompleteOrchestration) and isinstance(end.outcome, Failed)
+    failure = end.outcome.failure
+    assert failure.type in ("TooManyTasksError", "UnknownNameError")
+    assert f"{__file__}:{call.__code__.co_firstlineno}" in failure.message
+    assert not any(map(orchestration.is_open, range(few + 2)))
+
+
+def test_as_many_tasks_as_one_generation_may_have_on_azure_are_asked_for_at_once(app: ost.App):
+    @app.orchestration
+    def flow(ctx: ost.OrchestrationContext, count: int) -> Flow:
+        yield ctx.map("a", range(count))
+
+    assert len(replay(app.registry, [turn(), started("flow", 100_000)])) == 100_000
+    (end,) = replay(app.registry, [turn(), started("flow", 100_001)])
+    assert isinstance(end, CompleteOrchestration) and isinstance(end.outcome, Failed)
+    assert "more than 100,000 tasks without a yield" in end.outcome.failure.message
+
+
+def test_with_a_yield_between_them_any_number_of_tasks_may_be_asked_for(app: ost.App, few: int):
+    @app.orchestration
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        for _ in range(3):
+            for _ in range(few):
+                ctx.create_timer(timedelta(1))
+            yield ctx.task_all([])
+
+    assert len(replay(app.registry, [turn(), started("flow")])) == 3 * few + 1
+
+
+def test_attempts_and_polls_that_follow_by_themselves_are_not_counted(app: ost.App, few: int):
+    @app.orchestration
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        uris = [f"https://example.org/{number}" for number in range(few // 2)]
+        retried = ctx.map("a", range(few // 2), retry=ost.RetryPolicy(2, 0))
+        yield ctx.task_all([*(ctx.call_http("GET", uri) for uri in uris), retried])
+
+    orchestration, actions = live(app.registry, turn(), started("flow"))
+    assert len(actions) == few
+    poll = {"statusCode": 202, "headers": {"location": "/"}, "content": ""}
+    answers: list[Event] = [
+        failed(action.task_id, ValueError())
+        if action.name == "a"
+        else completed(action.task_id, poll)
+        for action in actions
+        if isinstance(action, ScheduleTask)
+    ]
+    further = fed(orchestration, turn(), *answers)
+    assert len(further) == few
+    due = [fired(a.task_id, 30) for a in further if isinstance(a, CreateTimer)]
+    assert len(fed(orchestration, turn(30), *due)) == few // 2
+    assert orchestration.outcome is None
+
+
+def test_a_loop_without_a_yield_in_a_finally_ends_when_the_execution_is_given_up(
+    app: ost.App, few: int, unraisable: list[Any]
+):
+    @app.orchestration
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        try:
+            yield ctx.call_activity("a")
+        finally:
+            while True:
+                ctx.call_activity("b")
+
+    orchestration, _ = live(app.registry, turn(), started("flow"))
+    orchestration.close()
     gc.collect()
     assert unraisable == []

@@ -32,6 +32,7 @@ from ostinato.errors import (
     StoreError,
     TaskCancelledError,
     TaskFailedError,
+    TooManyTasksError,
     UnknownNameError,
     UnsupportedError,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "Task",
     "TaskCancelledError",
     "TaskFailedError",
+    "TooManyTasksError",
     "UnknownNameError",
     "UnsupportedError",
 ]

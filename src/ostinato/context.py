@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ostinato import arguments
@@ -18,7 +19,7 @@ from ostinato.arguments import as_utc, seconds
 from ostinato.codec import decode, encode, is_type
 from ostinato.definitions import UNVERSIONED
 from ostinato.errors import PayloadTooLargeError, UnsupportedError
-from ostinato.execution import Execution
+from ostinato.execution import MOST_AT_ONCE, Execution
 from ostinato.ids import child_id, validate_instance_id
 from ostinato.retry import RetryOptions, RetryPolicy, as_policy
 from ostinato.tasks import (
@@ -236,6 +237,7 @@ class OrchestrationContext:
         frame: FrameType,
     ) -> Task[Any]:
         execution = self._execution
+        execution.spend()
         registry = execution.registry
         definition = registry.activity(name)
         if definition is None:
@@ -307,6 +309,8 @@ class OrchestrationContext:
         if max_concurrency is not None:
             arguments.count(max_concurrency, "max_concurrency")
         execution = self._execution
+        given = list(islice(items, MOST_AT_ONCE + 1))
+        execution.spend(len(given))
         registry = execution.registry
         definition = registry.activity(fn)
         if definition is None:
@@ -317,7 +321,7 @@ class OrchestrationContext:
         frame = sys._getframe(1)
         code, instruction = frame.f_code, frame.f_lasti
         label, limit = definition.input_label, registry.payload_limit
-        texts = [encode(item, label, limit) for item in items]
+        texts = [encode(item, label, limit) for item in given]
         group = None if max_concurrency is None else execution.next_id
         result_type = definition.signature.return_type
         policy = definition.retry if retry is None else as_policy(retry)
@@ -420,6 +424,7 @@ class OrchestrationContext:
         frame: FrameType,
     ) -> Task[Any]:
         execution = self._execution
+        execution.spend()
         registry = execution.registry
         definition = registry.orchestration(name, version)
         if definition is None:
@@ -469,6 +474,7 @@ class OrchestrationContext:
             CodecError: The input cannot be written as JSON.
         """
         execution = self._execution
+        execution.spend()
         definition = execution.registry.orchestration(name, version)
         if definition is None:
             self._refuse_orchestration(name, version, sys._getframe(1))
@@ -498,6 +504,7 @@ class OrchestrationContext:
             CodecError: The data cannot be written as JSON.
         """
         execution = self._execution
+        execution.spend()
         validate_instance_id(instance_id)
         arguments.text(name, "name of an event")
         text = encode(data, f"data of event {name!r}", execution.registry.payload_limit)
@@ -580,6 +587,7 @@ class OrchestrationContext:
 
         A datetime without a zone is taken as UTC; one in the past fires at once.
         """
+        self._execution.spend()
         if isinstance(fire_at, timedelta):
             due = self._execution.clock + fire_at
         elif isinstance(fire_at, datetime):
@@ -607,6 +615,7 @@ class OrchestrationContext:
         Of several waiters the newest takes the next event. With ``timeout`` (seconds) the
         wait fails with TimeoutError, and an event that comes later is kept.
         """
+        self._execution.spend()
         arguments.text(name, "name of an event")
         allowed = None if timeout is None else timedelta(seconds=seconds(timeout, "timeout"))
         task: EventTask[Any] = EventTask(

@@ -9,6 +9,7 @@ OstinatoError
 ├── InvalidInstanceIdError   choose another id
 ├── UnknownNameError         register the function, or declare it foreign; then rewind
 ├── NonDeterminismError      mend the orchestrator; then rewind
+├── TooManyTasksError        add the missing yield, or split the fan-out; then rewind
 ├── InstanceNotFoundError    there is nothing to act on
 ├── InstanceExistsError      attach to the instance, or choose another id
 ├── InstanceFinishedError    too late: restart it, or start another
@@ -82,6 +83,10 @@ class UnknownNameError(OstinatoError, LookupError):
 
 class NonDeterminismError(OstinatoError):
     """The orchestrator did not repeat what its history records."""
+
+
+class TooManyTasksError(OstinatoError):
+    """The orchestrator asked for more tasks without a yield than any honest fan-out has."""
 
 
 class InstanceNotFoundError(OstinatoError, LookupError):

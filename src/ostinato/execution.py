@@ -5,9 +5,11 @@ Plain data with the few operations that keep it consistent. Nothing here runs us
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from ostinato.actions import Action, ContinuedAsNew
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+MOST_AT_ONCE = 100_000
+"""Tasks that an orchestrator may ask for without a yield between them; as many as one generation
+may have on Azure, where the extension hangs beyond."""
 
 EVENT_IDS_KEPT = 1000
 """External event ids that continue-as-new carries over."""
@@ -60,6 +66,10 @@ class EventWaiter(Protocol):
         ...
 
 
+class GiveUp(BaseException):
+    """Raised in an orchestrator that would not stop by itself; no ``except Exception`` takes it."""
+
+
 class Site:
     """A place in the orchestrator's source, resolved to a line only when it is shown."""
 
@@ -87,6 +97,7 @@ class Execution:
     __slots__ = (
         "arrivals",
         "asks",
+        "budget",
         "buffered",
         "clock",
         "continuation",
@@ -109,6 +120,7 @@ class Execution:
         "refused_at",
         "registry",
         "replaying",
+        "resumed_at",
         "undecided",
         "uuids",
         "version",
@@ -131,6 +143,10 @@ class Execution:
         self.dead = False
         """Given up; see `corpse`."""
         self.next_id = 0
+        self.budget: float = inf
+        """What the orchestrator may ask for until it yields; endless while it does not run."""
+        self.resumed_at = 0
+        """The first task id that was not taken when the orchestrator last went on."""
         self.asks: dict[int, Ask] = {}
         self.open: dict[int, Waiter] = {}
         self.withdrawn: list[int] = []
@@ -139,7 +155,7 @@ class Execution:
         self.fatal: Failure | None = None
         """Why the execution cannot go on; decided by us, never thrown into user code."""
         self.refused_at = 0
-        """The first task id that was not taken when the execution was refused."""
+        """The first task id under which nothing is asked of the host, once refused."""
         self.continuation: ContinuedAsNew | None = None
         self.buffered: dict[str, deque[tuple[int, EventRaised]]] = {}
         self.arrivals = 0
@@ -169,8 +185,37 @@ class Execution:
         copy.instance_id, copy.execution_id = self.instance_id, self.execution_id
         copy.name, copy.version, copy.input = self.name, self.version, self.input
         copy.parent, copy.clock, copy.custom_status = self.parent, self.clock, self.custom_status
+        copy.budget = MOST_AT_ONCE
         copy.dead = True
         return copy
+
+    def resume(self) -> None:
+        """Let the orchestrator run to its next yield."""
+        self.budget = MOST_AT_ONCE
+        self.resumed_at = self.next_id
+
+    def spend(self, count: int = 1) -> None:
+        """Allow the orchestrator this many tasks more.
+
+        Raises:
+            GiveUp: They are too many: nothing that it asked for since its last yield counts.
+        """
+        self.budget -= count
+        if self.budget >= 0:
+            return
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
+            "ostinato."
+        ):
+            frame = frame.f_back
+        self.refuse(
+            "TooManyTasksError",
+            f"{self.name!r} asked for more than {MOST_AT_ONCE:,} tasks without a yield between "
+            f"them, at {Site(frame.f_code, frame.f_lasti)}: is a yield missing in a loop? (A "
+            "fan-out of more is split among children.) Mend it, then rewind",
+            since=self.resumed_at,
+        )
+        raise GiveUp
 
     def take_id(self) -> int:
         """Return the next task id."""
@@ -178,14 +223,14 @@ class Execution:
         self.next_id = task_id + 1
         return task_id
 
-    def refuse(self, kind: str, message: str) -> None:
+    def refuse(self, kind: str, message: str, since: int | None = None) -> None:
         """Fail the execution at its next wait; the first reason stands.
 
-        What the code asks for between here and that wait is not asked of the host: when the
-        instance is rewound after a mend, it may ask for something else.
+        What the code asks for between here (or the task id ``since``) and that wait is not asked
+        of the host: when the instance is rewound after a mend, it may ask for something else.
         """
         if self.fatal is None and not self.dead:
-            self.refused_at = self.next_id
+            self.refused_at = self.next_id if since is None else since
             self.fatal = Failure(type=kind, message=message, bases=(f"ostinato.errors.{kind}",))
 
     def refuse_name(

@@ -12,13 +12,15 @@ the object for the next turn, which then costs only its new events; if what it t
 not be recorded, it must drop the object and replay.
 
 Our own refusals (a mismatch with history, an unknown name) end the execution without being
-thrown into the generator, so that no ``except`` of the user's can swallow them.
+thrown into the generator, so that no ``except`` of the user's can swallow them. One that asks for
+tasks without end never comes to a wait: in that alone `execution.GiveUp` is raised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any, assert_never
 
 from ostinato import events as ev
@@ -457,6 +459,7 @@ class Orchestration:
         assert generator is not None
         try:
             while True:
+                state.resume()
                 if task is None:
                     yielded = generator.send(None)
                 else:
@@ -479,6 +482,7 @@ class Orchestration:
                 task = yielded  # pyright: ignore[reportUnknownVariableType]
                 if not task._done:
                     self._awaited = task
+                    state.budget = inf
                     return
         except StopIteration as stop:
             self._returned(stop.value)

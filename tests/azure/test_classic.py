@@ -771,9 +771,11 @@ def test_more_actions_than_the_extension_takes_fail_with_a_reason_and_none_of_th
 
 
 def many(ctx: ost.OrchestrationContext, count: int):
-    """Ask for many things."""
-    for _ in range(count):
+    """Ask for many things, a part of them after a yield: there is a limit without one, too."""
+    for number in range(count):
         ctx.create_timer(timedelta(hours=1))
+        if number == 10:
+            yield ctx.task_all([])
     yield ctx.wait_for_external_event("go")
 
 

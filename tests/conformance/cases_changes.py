@@ -303,6 +303,32 @@ for what, (changed_code, message) in DIFFERENT.items():
         app=FIRST,
     )
 
+
+def forgets_its_yield(ctx: ost.OrchestrationContext) -> Flow:
+    yield ctx.call_activity(add_one, 1)
+    while True:
+        try:
+            ctx.call_activity(note, "never")
+        except Exception:
+            return "caught"
+
+
+case.add(
+    "a loop without a yield fails the instance, uncatchably; rewound after a mend it goes on",
+    code,
+    completes([2, "hello", 6], ran=()),
+    Check(
+        fails(
+            "TooManyTasksError",
+            re.compile(r"cases_changes\.py:\d+: is a yield missing"),
+            scheduled=("0 add_one",),
+        )
+    ),
+    Deploy(FIRST),
+    Rewind("mended"),
+    RaiseEvent("go"),
+    app=deployed(forgets_its_yield),
+)
 case.add(
     "inputs that change are not compared: what history says counts",
     code,
