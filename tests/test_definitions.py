@@ -19,6 +19,7 @@ from ostinato.definitions import (
     stand_in_signature,
 )
 from ostinato.errors import RegistrationError
+from ostinato.triggers import Blob, Http, HttpAuth, Queue, Schedule, Trigger
 from tests.histories import Flow
 
 if TYPE_CHECKING:
@@ -371,6 +372,59 @@ def test_a_name_is_taken_once_and_the_error_says_what_to_do():
         registry.add_orchestration(OrchestrationDefinition(name="o", fn=typed, version="1"))
     assert registry.activity(sized) is registry.activity("a")
     assert registry.activity(no_input) is None
+
+
+def started_by(
+    registry: Registry, name: str, *triggers: Trigger, version: str | None = None
+) -> None:
+    registry.add_orchestration(
+        OrchestrationDefinition(name=name, fn=plain, version=version, triggers=triggers)
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "taken"),
+    [
+        (Http("x/{a}"), Http("X/{b}"), "POST /api/x/{}"),
+        (Http("x", ("GET", "POST")), Http("x", ("PUT", "GET")), "GET /api/x"),
+        (Queue("orders"), Queue("orders"), "queue 'orders'"),
+    ],
+)
+def test_what_only_one_can_take_is_one_orchestrations(one: Trigger, other: Trigger, taken: str):
+    registry = Registry()
+    started_by(registry, "first", one)
+    with pytest.raises(RegistrationError) as info:
+        started_by(registry, "second", other)
+    for part in ("'first' and 'second'", taken, "give one another route, method or queue"):
+        assert part in str(info.value)
+    assert [d.name for d in registry.orchestrations()] == ["first"]
+    with pytest.raises(RegistrationError, match=r"'third' has two triggers that take .*leave one"):
+        started_by(Registry(), "third", one, other)
+
+
+def test_triggers_that_do_not_get_into_each_others_way_may_be_had_by_all():
+    registry = Registry()
+    blob, tick = Blob("incoming/{name}"), Schedule("0 2 * * *")
+    started_by(registry, "first", Http("x/{a}"), Queue("orders"), blob, tick)
+    started_by(registry, "second", Http("x/{a}", ("GET",)), Http("x/new"), blob, tick)
+    started_by(registry, "third", Http("x"), Http("x/{a}/{b}"), Queue("orders-2"))
+    assert len(list(registry.orchestrations())) == 3
+
+
+def test_versions_of_an_orchestration_share_their_triggers_if_they_declare_them_alike():
+    registry = Registry()
+    for version in ("1", "2"):
+        started_by(registry, "flow", Http("x/{a}"), Queue("orders"), version=version)
+    secured = Http("x/{a}", auth=HttpAuth(key_env="KEY"))
+    with pytest.raises(RegistrationError, match=r"'flow' has two triggers .* declares it alike"):
+        started_by(registry, "flow", secured, version="3")
+
+
+def test_a_copy_with_stand_ins_keeps_what_triggers_take():
+    registry = Registry()
+    started_by(registry, "first", Queue("orders"))
+    with pytest.raises(RegistrationError, match="'first' and 'second'"):
+        started_by(registry.replacing({}), "second", Queue("orders"))
 
 
 def test_an_activity_and_an_orchestration_may_share_a_name():

@@ -84,9 +84,9 @@ class Functions:
         for definition in registry.activities():
             if definition.fn is not None:
                 self._activity(definition.name, self._performer(definition))
-        for orchestration in registry.orchestrations():
-            for trigger in orchestration.triggers:
-                self._start_by(orchestration.name, trigger)
+        started = ((d.name, trigger) for d in registry.orchestrations() for trigger in d.triggers)
+        for name, trigger in dict.fromkeys(started):  # versions may have a trigger in common
+            self._start_by(name, trigger)
         if any(d.purge_after is not None for d in registry.orchestrations()):
             self._forget()
         self._note_others()

@@ -14,7 +14,7 @@ import msgspec
 
 from ostinato.errors import RegistrationError
 from ostinato.retry import RetryPolicy
-from ostinato.triggers import Trigger
+from ostinato.triggers import Trigger, taken_by
 
 Isolation: TypeAlias = Literal["thread", "process"]
 Name: TypeAlias = str | Callable[..., Any]
@@ -269,10 +269,30 @@ def unknown_name(what: str, shown: str, known: Sequence[str], where: str = "") -
     return f"{what} {shown!r} is not in the application{where}; {hint}"
 
 
+def _clash(what: str, one: str, other: str) -> str:
+    """Say that two triggers would take the same."""
+    if one == other:
+        return (
+            f"orchestration {one!r} has two triggers that take {what}: leave one out (versions of "
+            "an orchestration may share a trigger, if each declares it alike)"
+        )
+    return (
+        f"orchestrations {one!r} and {other!r} both have a trigger that takes {what}, and only one "
+        "of them would be started: give one another route, method or queue"
+    )
+
+
 class Registry:
     """Everything that an application declares, for look-up by name or by function."""
 
-    __slots__ = ("_activities", "_names", "_orchestrations", "exceptions", "payload_limit")
+    __slots__ = (
+        "_activities",
+        "_names",
+        "_orchestrations",
+        "_taken",
+        "exceptions",
+        "payload_limit",
+    )
 
     def __init__(self, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> None:
         self.payload_limit = payload_limit
@@ -281,6 +301,8 @@ class Registry:
         self._activities: dict[Hashable, ActivityDefinition] = {}
         self._orchestrations: dict[Hashable, dict[str | None, OrchestrationDefinition]] = {}
         self._names: dict[Callable[..., Any], str] = {}
+        self._taken: dict[str, tuple[str, Trigger]] = {}
+        """The orchestration and trigger that take a route's requests or a queue's messages."""
 
     def activity(self, name: Name) -> ActivityDefinition | None:
         """Return the activity with this name or function."""
@@ -323,6 +345,7 @@ class Registry:
             copy.add_activity(definition if fn is None else definition.replaced_by(fn))
         copy._orchestrations = {name: dict(has) for name, has in self._orchestrations.items()}
         copy._names = dict(self._names)
+        copy._taken = dict(self._taken)
         return copy
 
     def add_activity(self, definition: ActivityDefinition) -> None:
@@ -343,7 +366,8 @@ class Registry:
         """Register a version of an orchestration.
 
         Raises:
-            RegistrationError: The name is taken by the same version.
+            RegistrationError: The name is taken by the same version, or what one of its triggers
+                takes is another trigger's already.
         """
         versions = self._orchestrations.setdefault(definition.name, {})
         if definition.version in versions:
@@ -352,9 +376,22 @@ class Registry:
                 f"orchestration {definition.name!r}{which} is registered twice; "
                 "give one of them name=... or another version=..."
             )
+        self._take(definition)
         versions[definition.version] = definition
         if definition.fn is not None:
             self._names[definition.fn] = definition.name
+
+    def _take(self, definition: OrchestrationDefinition) -> None:
+        """Note what its triggers take; versions of it may share a trigger, and nobody else."""
+        taken: dict[str, tuple[str, Trigger]] = {}
+        for trigger in definition.triggers:
+            mine = (definition.name, trigger)
+            for what in taken_by(trigger):
+                holder = taken.get(what) or self._taken.get(what, mine)
+                if what in taken or holder != mine:
+                    raise RegistrationError(_clash(what, holder[0], definition.name))
+                taken[what] = mine
+        self._taken.update(taken)
 
     def activities(self) -> Iterator[ActivityDefinition]:
         """All activities, in order of registration."""

@@ -66,12 +66,12 @@ class Http(msgspec.Struct, frozen=True):
                 )
         _pieces(self.route, label)
         given: Any = self.methods
-        methods = tuple(m.upper() for m in ((given,) if isinstance(given, str) else given))
+        methods = dict.fromkeys(m.upper() for m in ((given,) if isinstance(given, str) else given))
         unknown = [method for method in methods if method not in _METHODS]
         if unknown or not methods:
             shown = f"the unknown method {unknown[0]!r}" if unknown else "no method"
             raise RegistrationError(f"{label} has {shown}; methods are {', '.join(_METHODS)}")
-        msgspec.structs.force_setattr(self, "methods", methods)
+        msgspec.structs.force_setattr(self, "methods", tuple(methods))
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -121,6 +121,23 @@ class Schedule(msgspec.Struct, frozen=True):
 
 Trigger: TypeAlias = Http | Queue | Blob | Schedule
 """Any trigger."""
+
+
+def taken_by(trigger: Trigger) -> Iterator[str]:
+    """Name what a trigger takes for itself, so that no other can have it too.
+
+    A request and a message go to one function only; a blob and a tick reach every one.
+    """
+    match trigger:
+        case Http():
+            shape = re.sub(r"\{.*?\}", "{}", trigger.route).lower()  # no host looks at the case
+            yield from (f"{method} /api/{shape}" for method in trigger.methods)
+        case Queue():
+            yield f"queue {trigger.name!r}"
+        case Blob() | Schedule():
+            return
+        case _:
+            assert_never(trigger)
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):

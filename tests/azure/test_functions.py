@@ -17,6 +17,7 @@ import ostinato_azure
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato.triggers import Trigger
 from ostinato_azure.client import AzureClient
 from ostinato_azure.functions import CHATTY
 from ostinato_azure.names import GATE
@@ -66,6 +67,28 @@ def test_azure_asks_for_no_function_key_on_the_way_to_a_webhook(
     (found,) = (f for f in target.get_functions() if f.get_function_name() == "hook_http")
     trigger = json.loads(found.get_raw_bindings()[0])
     assert (trigger["route"], trigger["authLevel"]) == ("hooks", "ANONYMOUS")
+
+
+def test_a_trigger_that_versions_have_in_common_is_one_function():
+    app = ost.App("versions")
+    shared: list[Trigger] = [
+        ost.Http("orders/{id}"),
+        ost.Queue("orders"),
+        ost.Schedule("0 2 * * *"),
+    ]
+
+    def order(ctx: ost.OrchestrationContext):
+        yield ctx.create_timer(ctx.current_utc_datetime)
+
+    app.orchestration(version="1", triggers=shared)(order)
+    app.orchestration(version="2", triggers=[*shared, ost.Queue("late-orders")])(order)
+    found = triggers(ostinato_azure.function_app(app))
+    assert [name for name in found if name.startswith("order_")] == [
+        "order_http",
+        "order_queue",
+        "order_schedule",
+        "order_queue_2",
+    ]
 
 
 def of_every_kind() -> ost.App:
