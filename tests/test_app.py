@@ -83,6 +83,7 @@ def test_an_activity_takes_the_retry_options_of_1_x(app: ost.App):
         ({"max_concurrency": 0}, "max_concurrency is 0; it must be 1 or more"),
         ({"timeout": -1}, "timeout is -1"),
         ({"raises": [KeyboardInterrupt]}, "raises takes Exception classes"),
+        ({"raises": 5}, "raises takes Exception classes, not 5"),
         ({"raises": ["ValueError"]}, "raises takes Exception classes, not 'ValueError'"),
         ({"raises": [StopIteration]}, "raises cannot take StopIteration"),
         ({"raises": [StopAsyncIteration]}, "raises cannot take StopAsyncIteration"),
@@ -152,6 +153,21 @@ def test_an_orchestrators_options_are_registered(app: ost.App):
     assert definition.triggers == (trigger,)
     assert definition.purge_after == 86_400.0
     assert app.registry.exceptions == {f"{__name__}.Declined": Declined}
+
+
+def test_an_orchestration_may_have_one_trigger_or_several(app: ost.App):
+    queue, route = ost.Queue("orders"), ost.Http("orders")
+    app.orchestration(name="one", triggers=queue)(flow)
+    app.orchestration(name="two", triggers=iter([route]))(flow)
+    assert [d.triggers for d in app.registry.orchestrations()] == [(queue,), (route,)]
+
+
+@pytest.mark.parametrize(
+    ("triggers", "shown"), [("queue", "'queue'"), (["q"], "'q'"), (5, "5"), (ost.Queue, "<class")]
+)
+def test_what_is_no_trigger_is_refused_at_once(app: ost.App, triggers: Any, shown: str):
+    with pytest.raises(ost.RegistrationError, match=f"^triggers takes .*, not {shown}"):
+        app.orchestration(triggers=triggers)(flow)
 
 
 def test_versions_of_an_orchestration_live_side_by_side(app: ost.App):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ostinato.arguments import as_utc, count, note, optional_text, seconds, tags, text
+from ostinato.arguments import as_utc, count, note, optional_text, seconds, several, tags, text
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,11 @@ def test_a_count_is_a_whole_number_that_is_large_enough(bad: Any, error: type[Ex
     with pytest.raises(error, match=r"^cache_size is "):
         count(bad, "cache_size")
     assert count(0, "cache_size", least=0) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("ab", ("ab",)), (["a", "b"], ("a", "b")), ((), ()), (5, (5,)), (None, (None,))],
+)
+def test_what_may_be_one_or_several_comes_as_a_tuple_and_a_text_is_one(given: Any, meant: Any):
+    assert several(given) == meant

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -159,6 +160,34 @@ def test_a_time_zone_must_exist():
 @pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "Europe"])
 def test_an_unknown_time_zone_is_refused(name: str):
     assert f"time zone {name!r} is unknown" in fault(lambda: Schedule("0 2 * * *", name))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda wrong: Http(wrong), "HTTP route is a str, not int (5)"),
+        (lambda wrong: Http("a", wrong), "method of HTTP route 'a' is a str, not int (5)"),
+        (lambda wrong: Http("a", ("GET", wrong)), "method of HTTP route 'a' is a str, not int (5)"),
+        (lambda wrong: Queue(wrong), "queue name is a str, not int (5)"),
+        (lambda wrong: Blob(wrong), "blob pattern is a str, not int (5)"),
+        (lambda wrong: Schedule(wrong), "cron expression is a str, not int (5)"),
+        (lambda wrong: Schedule("* * * * *", wrong), "time zone is a str, not int (5)"),
+    ],
+)
+def test_a_trigger_of_the_wrong_type_is_refused_where_it_is_made(
+    make: Callable[[Any], Trigger], said: str
+):
+    with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+        make(5)
+
+
+def test_what_is_no_authentication_is_refused_where_it_is_given_and_not_shown():
+    secret: Any = "s3cr3t-value"
+    with pytest.raises(TypeError, match=r"auth of HTTP route 'a' is an HttpAuth.*not str") as info:
+        Http("a", auth=secret)
+    assert secret not in str(info.value)
+    number: Any = 5
+    assert "key_env must be the name of an environment variable" in fault(lambda: HttpAuth(number))
 
 
 # Blob patterns

@@ -25,11 +25,14 @@ def function_app(
         grpc: Whether to ask the extension for the Durable Task protocol, for the whole app.
 
     Raises:
+        TypeError: ``app`` is no `App`.
         RegistrationError: A function of ``functions`` has a name that one of ours needs, the
             protocol's packages are missing, or an app setting is wrong.
     """
     from importlib.util import find_spec
 
+    if not isinstance(app, App):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"function_app takes an App, not {type(app).__name__} ({app!r})")
     import azure.functions
 
     from ostinato_azure.functions import Functions

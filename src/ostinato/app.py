@@ -9,7 +9,7 @@ from copy import copy
 from datetime import timedelta
 from typing import Any, TypeVar, overload
 
-from ostinato.arguments import count, optional_text, seconds, text
+from ostinato.arguments import count, optional_text, seconds, several, text
 from ostinato.definitions import (
     DEFAULT_PAYLOAD_LIMIT,
     HTTP_ACTIVITY,
@@ -125,7 +125,7 @@ class App:
         *,
         name: str | None = None,
         version: str | None = None,
-        triggers: Iterable[Trigger] = (),
+        triggers: Iterable[Trigger] | Trigger = (),
         raises: Iterable[type[Exception]] | type[Exception] = (),
         purge_after: float | timedelta | None = None,
     ) -> Callable[[F], F]: ...
@@ -136,7 +136,7 @@ class App:
         *,
         name: str | None = None,
         version: str | None = None,
-        triggers: Iterable[Trigger] = (),
+        triggers: Iterable[Trigger] | Trigger = (),
         raises: Iterable[type[Exception]] | type[Exception] = (),
         purge_after: float | timedelta | None = None,
     ) -> Any:
@@ -148,7 +148,7 @@ class App:
         Args:
             name: By default the function's own.
             version: New instances take the version registered last; each stays on its own.
-            triggers: What starts it, beside clients.
+            triggers: What starts it, beside clients; one or several.
             raises: Exception classes that callers of it catch as themselves.
             purge_after: Seconds after its end at which an instance is forgotten.
 
@@ -172,7 +172,7 @@ class App:
                     name=_name(function, name),
                     fn=function,
                     version=version,
-                    triggers=tuple(triggers),
+                    triggers=_triggers(triggers),
                     purge_after=kept,
                 )
             )
@@ -264,10 +264,9 @@ class App:
             ) from error
 
     def _declare(self, raises: Iterable[type[Exception]] | type[Exception]) -> None:
-        for cls in (raises,) if isinstance(raises, type) else raises:
-            declared: object = cls
-            if not isinstance(declared, type) or not issubclass(declared, Exception):
-                raise RegistrationError(f"raises takes Exception classes, not {declared!r}")
+        for cls in several(raises):
+            if not isinstance(cls, type) or not issubclass(cls, Exception):
+                raise RegistrationError(f"raises takes Exception classes, not {cls!r}")
             if issubclass(cls, (StopIteration, StopAsyncIteration)):
                 raise RegistrationError(
                     f"raises cannot take {cls.__name__}: thrown into a generator it means its end"
@@ -295,6 +294,16 @@ def _registering() -> Generator[None, None, None]:
         raise (
             error if isinstance(error, RegistrationError) else RegistrationError(str(error))
         ) from None
+
+
+def _triggers(given: Iterable[Trigger] | Trigger) -> tuple[Trigger, ...]:
+    triggers = several(given)
+    for trigger in triggers:
+        if not isinstance(trigger, Trigger):
+            raise RegistrationError(
+                f"triggers takes Http, Queue, Blob and Schedule, one or several, not {trigger!r}"
+            )
+    return triggers
 
 
 def _make_request(request: Any) -> Any:

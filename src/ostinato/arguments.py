@@ -5,7 +5,7 @@ A value of the wrong type that got into a history could be written but not read 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,6 +44,13 @@ def note(value: Any, what: str) -> str:
 def optional_text(value: Any, what: str) -> str | None:
     """Return ``value`` if it is None or what `text` takes."""
     return None if value is None else text(value, what)
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """Return what was given as one or as several, as a tuple; a text is one."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return tuple(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return (value,)
 
 
 def tags(value: Mapping[str, str] | None) -> dict[str, str] | None:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, assert_never
 
 import msgspec
 
+from ostinato.arguments import note, several
 from ostinato.errors import RegistrationError
 from ostinato.ids import derived_id
 
@@ -37,11 +38,15 @@ class HttpAuth(msgspec.Struct, frozen=True):
             raise RegistrationError("HttpAuth needs key_env=... or hmac_env=...")
         for field, name in named.items():
             # The value is not shown: it may be the secret itself.
-            if name is not None and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
+            if name is not None and not _is_variable(name):
                 raise RegistrationError(
                     f"{field} must be the name of an environment variable (letters, digits and "
                     "'_'), never the secret itself"
                 )
+
+
+def _is_variable(name: Any) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
 
 
 class Http(msgspec.Struct, frozen=True):
@@ -55,6 +60,7 @@ class Http(msgspec.Struct, frozen=True):
     auth: HttpAuth | None = None
 
     def __post_init__(self) -> None:
+        note(self.route, "HTTP route")
         label = f"HTTP route {self.route!r}"
         if self.route.startswith("/"):
             raise RegistrationError(f"{label} begins with '/'; write {self.route.lstrip('/')!r}")
@@ -65,13 +71,21 @@ class Http(msgspec.Struct, frozen=True):
                     "letters, digits and '-', '.', '_', '~'"
                 )
         _pieces(self.route, label)
-        given: Any = self.methods
-        methods = dict.fromkeys(m.upper() for m in ((given,) if isinstance(given, str) else given))
+        methods = dict.fromkeys(
+            note(m, f"method of {label}").upper() for m in several(self.methods)
+        )
         unknown = [method for method in methods if method not in _METHODS]
         if unknown or not methods:
             shown = f"the unknown method {unknown[0]!r}" if unknown else "no method"
             raise RegistrationError(f"{label} has {shown}; methods are {', '.join(_METHODS)}")
         msgspec.structs.force_setattr(self, "methods", tuple(methods))
+        auth: Any = self.auth
+        if not isinstance(auth, HttpAuth | None):
+            # The value is not shown: it may be the secret itself.
+            raise TypeError(
+                f"auth of {label} is an HttpAuth, which names environment variables, "
+                f"not {type(auth).__name__}"
+            )
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -89,6 +103,7 @@ class Blob(msgspec.Struct, frozen=True):
     pattern: str
 
     def __post_init__(self) -> None:
+        note(self.pattern, "blob pattern")
         label = f"blob pattern {self.pattern!r}"
         container, _, path = self.pattern.partition("/")
         if not path:
@@ -270,6 +285,7 @@ def _pieces(pattern: str, label: str) -> Iterator[tuple[int, str, str]]:
 
 def _check_name(name: str, kind: str) -> None:
     """Names that are valid for storage queues and containers, SQS and S3."""
+    note(name, f"{kind} name")
     if not 3 <= len(name) <= 63 or re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) is None:
         raise RegistrationError(
             f"{kind} name {name!r} is not valid on every host: use 3 to 63 lower-case letters, "
@@ -278,6 +294,7 @@ def _check_name(name: str, kind: str) -> None:
 
 
 def _check_cron(cron: str) -> None:
+    note(cron, "cron expression")
     count = len(cron.split())
     if count != 5:
         raise RegistrationError(
@@ -297,6 +314,7 @@ def _check_cron(cron: str) -> None:
 
 
 def _check_timezone(name: str) -> None:
+    note(name, "time zone")
     if name == "UTC":  # needs no time zone data, which Windows lacks
         return
     from zoneinfo import ZoneInfo

@@ -37,6 +37,12 @@ def test_the_repository_root_is_a_function_app():
     assert {"ostinato-gate", "ostinato-client", "ostinato_http"} <= found.keys()
 
 
+def test_a_function_app_is_made_of_an_application():
+    name: Any = "invoices"
+    with pytest.raises(TypeError, match=r"^function_app takes an App, not str \('invoices'\)$"):
+        ostinato_azure.function_app(name)
+
+
 def test_an_orchestration_and_an_activity_of_one_name_are_two_functions():
     app = ost.App("names")
     app.activity(name="same")(lambda: None)
