@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -370,6 +371,14 @@ def test_an_activitys_options_of_the_wrong_type_are_refused(app: ost.App, option
     with pytest.raises(ost.RegistrationError):
         app.activity(**options)(size)
     assert app.registry.activity("size") is None
+
+
+def test_a_wrong_option_is_traced_to_the_line_that_gives_it_through_our_code_alone(app: ost.App):
+    wrong: Any = 3
+    with pytest.raises(ost.RegistrationError) as info:
+        app.activity(retry=wrong)(size)
+    below = [Path(str(entry.path)) for entry in info.traceback[1:]]
+    assert below and all(path.is_relative_to(Path(ost.__file__).parent) for path in below)
 
 
 @pytest.mark.parametrize("options", [{"name": 5}, {"version": 2}, {"purge_after": "later"}])

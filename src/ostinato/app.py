@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from datetime import timedelta
 from typing import Any, TypeVar, overload
@@ -95,7 +94,7 @@ class App:
             self._declare(raises)
             if isolation not in ("thread", "process"):
                 raise RegistrationError(f"isolation is 'thread' or 'process', not {isolation!r}")
-            with _registering():
+            with _Registering():
                 at_a_time = (
                     None if max_concurrency is None else count(max_concurrency, "max_concurrency")
                 )
@@ -164,7 +163,7 @@ class App:
                 )
             orchestrator_signature(function)
             self._declare(raises)
-            with _registering():
+            with _Registering():
                 optional_text(version, "version")
                 kept = None if purge_after is None else seconds(purge_after, "purge_after")
             self.registry.add_orchestration(
@@ -182,13 +181,13 @@ class App:
 
     def foreign_activity(self, name: str) -> str:
         """Declare an activity that another application performs; return its name to call."""
-        with _registering():
+        with _Registering():
             self.registry.add_activity(ActivityDefinition(name=text(name, "name"), fn=None))
         return name
 
     def foreign_orchestration(self, name: str) -> str:
         """Declare an orchestration that another application runs; return its name to call."""
-        with _registering():
+        with _Registering():
             self.registry.add_orchestration(
                 OrchestrationDefinition(name=text(name, "name"), fn=None)
             )
@@ -285,15 +284,19 @@ class App:
         activity_signature(function)
 
 
-@contextmanager
-def _registering() -> Generator[None, None, None]:
-    """Raise `RegistrationError` for arguments of the wrong type or value."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise (
-            error if isinstance(error, RegistrationError) else RegistrationError(str(error))
-        ) from None
+class _Registering:
+    """Raises `RegistrationError` for arguments of the wrong type or value.
+
+    Not a `contextlib.contextmanager`, which would put a frame of its own below the user's line.
+    """
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        is_told = isinstance(error, RegistrationError)
+        if isinstance(error, TypeError | ValueError) and not is_told:
+            raise RegistrationError(str(error)) from None
 
 
 def _triggers(given: Iterable[Trigger] | Trigger) -> tuple[Trigger, ...]:
