@@ -570,8 +570,9 @@ class Orchestration:
         self._state.refuse(
             "NonDeterminismError",
             f"{self._state.name!r} did not repeat its history: the history has {recorded}, but "
-            f"the code asked for {found}{where}. Undo the change, or give the new code another "
-            "version (docs/versioning.md), then rewind",
+            f"the code asked for {found}{where}. Undo the change, give the new code another "
+            "version (docs/versioning.md) or, where it looks at chance or the clock, use "
+            "ctx.random, ctx.new_uuid or ctx.current_utc_datetime; then rewind",
         )
         self._state.refused_at = 0
         self._end_refused()
