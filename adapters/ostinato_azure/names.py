@@ -69,8 +69,8 @@ class Names:
             )
         if other is not None:
             raise RegistrationError(
-                f"{kind}s {other!r} and {name!r} are one to the Functions host, which ignores "
-                "case: give one of them name=..."
+                f"{kind} {other!r} and {kind} {name!r} are one to the Functions host, which "
+                "ignores case: give one of them name=..."
             )
         ours[name.lower()] = name
 
