@@ -28,10 +28,12 @@ from ostinato.cli import hosting
 from ostinato.cli.commands import cli
 from ostinato.cli.display import Quiet
 from ostinato.cli.hosting import Deployed
+from ostinato.cli.listing import Listing, newest
 from ostinato.cli.outcome import ExitCode
 from ostinato.cli.running import Result as Outcome
 from ostinato.cli.running import Run, follow
 from ostinato.cli.targets import URL_VARIABLE, AzureTarget
+from ostinato.client import Query
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
 from ostinato_azure.client import AzureClient
@@ -86,6 +88,58 @@ def test_what_is_in_blob_storage_out_of_reach_is_shown_as_its_claim_with_a_note(
     assert json.loads(told.stdout)["input"] == claim
     assert told.stderr.count("the input of instance 'one' is in Blob storage") == 1
     assert "OSTINATO_CLAIM_CONTAINER" in told.stderr
+
+
+# --- listing ---
+
+
+class Created:
+    """An app that lists instances by their ids, as Azure does, a page at a time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *created: int) -> None:
+        self._created = created
+        monkeypatch.setattr("ostinato.cli.listing.PAGE", 2)
+        monkeypatch.setattr("ostinato.cli.listing.LOOKED_AT", 6)
+
+    def listing(self, limit: int) -> Listing:
+        transport = httpx.MockTransport(self._answer)
+        target = AzureTarget("https://app.example")
+        with closing(AzureClient(target.url, key=KEY, transport=transport)) as client:
+            return newest(target, client, Query(), limit)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        begin = int(request.headers.get("x-ms-continuation-token", 0))
+        end = begin + int(request.url.params["top"])
+        told = [
+            {**RUNNING, "instanceId": f"i{number}", "createdTime": f"2026-01-{day:02}T00:00:00Z"}
+            for number, day in enumerate(self._created)
+        ]
+        headers = {"x-ms-continuation-token": str(end)} if end < len(told) else {}
+        return httpx.Response(200, json=told[begin:end], headers=headers)
+
+
+def test_the_newest_are_listed_though_azure_lists_by_id(monkeypatch: pytest.MonkeyPatch):
+    listing = Created(monkeypatch, 3, 1, 5, 2, 4).listing(2)
+    assert [status.instance_id for status in listing.found] == ["i2", "i4"]
+    assert (listing.is_cut, listing.is_partial) == (True, False)
+    listing = Created(monkeypatch, 3, 1, 5).listing(3)
+    assert [status.instance_id for status in listing.found] == ["i2", "i0", "i1"]
+    assert (listing.is_cut, listing.is_partial) == (False, False)
+
+
+def test_a_list_of_more_than_are_looked_at_says_so_and_how_to_narrow_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+):
+    listing = Created(monkeypatch, 3, 1, 5, 2, 4, 6, 9).listing(2)
+    assert [status.instance_id for status in listing.found] == ["i5", "i2"]
+    assert (listing.is_cut, listing.is_partial) == (True, True)
+    for number in range(7):
+        stand.client.start("waits", instance_id=f"w{number}")
+    cut = do("list")
+    assert cut.stdout.count("waits") == 6
+    assert cut.stderr.startswith("note: Azure lists instances by their ids, and only the first")
+    assert "--created-from" in cut.stderr
+    assert do("list", "--prefix", "w6").stderr == ""
 
 
 # --- running ---

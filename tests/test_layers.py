@@ -74,7 +74,8 @@ LAYERS = """
     cli.outcome
     cli.inputs cli.display cli.discovery cli.printing cli.mending
     cli.targets
-    cli.hosting cli.steering
+    cli.hosting cli.listing
+    cli.steering
     cli.running
     cli.azure
     cli.emulate

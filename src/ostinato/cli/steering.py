@@ -17,6 +17,7 @@ import typer
 
 from ostinato.cli import display, printing
 from ostinato.cli.inputs import confirmed, read_input, time_before
+from ostinato.cli.listing import LOOKED_AT, newest
 from ostinato.cli.mending import mendable
 from ostinato.cli.outcome import ExitCode, UsageError
 from ostinato.cli.targets import (
@@ -27,7 +28,7 @@ from ostinato.cli.targets import (
     chosen_target,
     open_target,
 )
-from ostinato.client import Client, InstanceStatus, Query, RuntimeStatus, pages
+from ostinato.client import Client, Query, RuntimeStatus
 from ostinato.events import events_to_json
 
 verbs = typer.Typer()
@@ -100,13 +101,19 @@ def list_command(
     """Print the instances, the newest first."""
     with _client(target, store, url) as client:
         query = _query(status, prefix, tag, created_from, created_to)
-        found, is_all = _first(client, query, limit)
+        listing = newest(chosen_target(target, store, url), client, query, limit)
     if as_json:
-        printing.print_json(msgspec.to_builtins(found))
+        printing.print_json(msgspec.to_builtins(listing.found))
     else:
-        printing.print_table(printing.of_many(found))
-    if not is_all:
+        printing.print_table(printing.of_many(listing.found))
+    if listing.is_cut:
         printing.note(f"there are more: --limit {10 * limit}")
+    if listing.is_partial:
+        printing.note(
+            f"note: Azure lists instances by their ids, and only the first {LOOKED_AT:,} were"
+            " looked at: newer ones may be missing. Narrow it by --created-from, --status or"
+            " --prefix"
+        )
 
 
 @verbs.command("raise-event")
@@ -282,14 +289,3 @@ def _tag(text: str) -> tuple[str, str]:
     if not sign:
         raise UsageError(f"--tag {text}: write name=value")
     return name, value
-
-
-def _first(client: Client, query: Query, limit: int) -> tuple[list[InstanceStatus], bool]:
-    """The newest instances, and whether there are no more."""
-    size = min(limit, query.page_size)
-    found: list[InstanceStatus] = []
-    for page in pages(client, msgspec.structs.replace(query, page_size=size)):
-        found += page.instances
-        if len(found) >= limit:
-            return found[:limit], page.next_page is None and len(found) <= limit
-    return found, True
