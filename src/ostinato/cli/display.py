@@ -1,6 +1,6 @@
-"""What a person sees: live progress of activities, failures and histories.
+"""What a person sees of a run: live progress of activities, and failures.
 
-Progress and failures go to stderr, so that stdout holds the output alone.
+They go to stderr, so that stdout holds the output alone.
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
 from ostinato.client import InstanceStatus
-from ostinato.events import Event
 from ostinato.failures import Failure
 from ostinato.local import Progress
 
@@ -185,34 +183,3 @@ def _explain(failure: Failure) -> Iterator[RenderableType]:
     if cause is not None:
         yield Text("\ncaused by", style="dim")
         yield from _explain(cause)
-
-
-def history(events: Iterable[Event]) -> Table:
-    """Lay a history out as a table, an event a row."""
-    table = Table("#", "at (UTC)", "event", "task", "what", header_style="bold", box=None)
-    for number, event in enumerate(events):
-        table.add_row(
-            str(number),
-            f"{event.at:%H:%M:%S.%f}"[:-3],
-            type(event).__name__,
-            str(getattr(event, "task_id", "")),
-            Text(_what(event), overflow="ellipsis", no_wrap=True),
-        )
-    return table
-
-
-def _what(event: Event) -> str:
-    """The most telling of an event's own fields, shortened."""
-    parts: list[str] = []
-    if name := getattr(event, "name", None):
-        parts.append(str(name))
-    if (attempt := getattr(event, "attempt", 1)) > 1:
-        parts.append(f"attempt {attempt}")
-    if due := getattr(event, "due", None):
-        parts.append(f"due {due:%Y-%m-%d %H:%M:%S}")
-    if failure := getattr(event, "failure", None):
-        parts.append(f"{failure.type}: {failure.message}")
-    for payload in ("input", "result", "data", "reason"):
-        if text := getattr(event, payload, None):
-            parts.append(str(text)[:200])
-    return "  ".join(parts)

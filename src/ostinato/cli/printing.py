@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import typer
-from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
 from rich.text import Text
 
 from ostinato.client import InstanceStatus
+from ostinato.events import Event
 
 SHOWN = 200
 """Characters of a payload that people are shown."""
 
-WIDE = 2000
-"""Characters of a line that no screen cuts."""
+GAP = 2
+"""Blanks between two columns."""
 
 
 def print_json(value: Any) -> None:
@@ -28,9 +29,16 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=ascii_only))
 
 
-def print_table(table: RenderableType) -> None:
-    """Print a table; in a file its rows are as long as they need to be."""
-    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+def print_lines(lines: Iterable[Text]) -> None:
+    """Print lines as long as they are: a screen wraps them, and what is copied of it is whole."""
+    console = Console()
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def screen_width() -> int | None:
+    """How long a line can be before the screen wraps it; None where there is no screen."""
+    return Console().width if sys.stdout.isatty() else None
 
 
 def note(text: str) -> None:
@@ -38,48 +46,96 @@ def note(text: str) -> None:
     Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def of_one(status: InstanceStatus) -> Table:
-    """Lay out an instance, a property a row; those it does not have are left out."""
+def of_one(status: InstanceStatus) -> list[Text]:
+    """Lay out an instance, a property a line; those it does not have are left out."""
     failure = status.failure
-    told: dict[str, Any] = {
+    told: dict[str, str | None] = {
         "instance": status.instance_id,
         "orchestration": status.name,
         "version": status.version,
         "status": status.runtime_status.value,
-        "created": _time(status.created_at),
-        "updated": _time(status.updated_at),
+        "created (UTC)": _time(status.created_at),
+        "updated (UTC)": _time(status.updated_at),
         "tags": _tags(status),
-        "parent": status.parent and status.parent.instance_id,
+        "parent": "" if status.parent is None else status.parent.instance_id,
         "input": _short(status.input),
         "custom status": _short(status.custom_status),
         "output": _short(status.output),
-        "failure": failure and f"{failure.type}: {failure.message}",
+        "failure": "" if failure is None else f"{failure.type}: {failure.message}",
     }
-    table = Table.grid(padding=(0, 2))
-    for name, value in told.items():
-        if value:
-            table.add_row(Text(name, style="bold"), Text(str(value), overflow="fold"))
-    return table
+    shown = [(name, value) for name, value in told.items() if value]
+    lines = _in_columns(shown)
+    for (name, _), line in zip(shown, lines, strict=True):
+        line.stylize("bold", 0, len(name))
+    return lines
 
 
-def of_many(found: Iterable[InstanceStatus]) -> Table:
-    """Lay out instances, one a row."""
-    table = Table("instance", "orchestration", "status", "created", "updated", "tags", box=None)
+def of_many(found: Iterable[InstanceStatus], width: int | None) -> list[Text]:
+    """Lay out instances, one a line; one that is longer than ``width`` has its id for itself."""
+    rows = [("instance", "orchestration", "status", "created (UTC)", "updated (UTC)", "tags")]
     for status in found:
-        cells = (
-            status.instance_id,
-            status.name,
-            status.runtime_status.value,
-            _time(status.created_at),
-            _time(status.updated_at),
-            _tags(status),
-        )
-        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
-    return table
+        created, updated = _time(status.created_at), _time(status.updated_at)
+        state = status.runtime_status.value
+        rows.append((status.instance_id, status.name, state, created, updated, _tags(status)))
+    lines = _in_columns(rows)
+    heads = 1
+    if width is not None and any(line.cell_len > width for line in lines):
+        ids = [Text(row[0]) for row in rows]
+        rest = _in_columns([("", *row[1:]) for row in rows])
+        lines = [line for both in zip(ids, rest, strict=True) for line in both]
+        heads = 2
+    for line in lines[:heads]:
+        line.stylize("bold")
+    return lines
+
+
+def of_history(events: Iterable[Event]) -> list[Text]:
+    """Lay out a history, an event a line."""
+    rows = [("#", "at (UTC)", "event", "task", "what")]
+    for number, event in enumerate(events):
+        at, task = f"{event.at:%H:%M:%S.%f}"[:-3], str(getattr(event, "task_id", ""))
+        rows.append((str(number), at, type(event).__name__, task, _what(event)))
+    lines = _in_columns(rows)
+    lines[0].stylize("bold")
+    return lines
+
+
+def _in_columns(rows: Sequence[Sequence[str]]) -> list[Text]:
+    """Lay out rows so that columns begin below each other; no line ends in blanks.
+
+    Further lines of a last cell begin below its first.
+    """
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return [Text(_in_line(row, widths)) for row in rows]
+
+
+def _in_line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = zip(row[:-1], widths[:-1], strict=True)
+    begin = "".join(set_cell_size(cell, width + GAP) for cell, width in cells)
+    first, *further = row[-1].splitlines() or [""]
+    indent = " " * cell_len(begin)
+    return "\n".join(line.rstrip() for line in [begin + first, *(indent + f for f in further)])
+
+
+def _what(event: Event) -> str:
+    """The most telling of an event's own fields; payloads are shortened."""
+    parts: list[str] = []
+    if name := getattr(event, "name", None):
+        parts.append(str(name))
+    if (attempt := getattr(event, "attempt", 1)) > 1:
+        parts.append(f"attempt {attempt}")
+    if due := getattr(event, "due", None):
+        parts.append(f"due {due:%Y-%m-%d %H:%M:%S}")
+    if failure := getattr(event, "failure", None):
+        parts.append(f"{failure.type}: {failure.message}")
+    for payload in ("input", "result", "data", "reason"):
+        if text := getattr(event, payload, None):
+            parts.append(_cut(str(text)))
+    return "  ".join(parts)
 
 
 def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def _tags(status: InstanceStatus) -> str:
@@ -89,5 +145,8 @@ def _tags(status: InstanceStatus) -> str:
 def _short(value: Any) -> str:
     if value is None:
         return ""
-    text = json.dumps(value, ensure_ascii=False)
+    return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

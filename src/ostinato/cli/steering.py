@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from ostinato.cli import display, printing
+from ostinato.cli import printing
 from ostinato.cli.inputs import confirmed, read_input, time_before
 from ostinato.cli.listing import LOOKED_AT, newest
 from ostinato.cli.mending import mendable
@@ -65,7 +65,7 @@ def history_command(
                 " is replayed (docs/versioning.md)"
             )
     else:
-        printing.print_table(display.history(events))
+        printing.print_lines(printing.of_history(events))
 
 
 @verbs.command("status")
@@ -82,7 +82,7 @@ def status_command(
     if as_json:
         printing.print_json(msgspec.to_builtins(status))
     else:
-        printing.print_table(printing.of_one(status))
+        printing.print_lines(printing.of_one(status))
 
 
 @verbs.command("list")
@@ -105,7 +105,7 @@ def list_command(
     if as_json:
         printing.print_json(msgspec.to_builtins(listing.found))
     else:
-        printing.print_table(printing.of_many(listing.found))
+        printing.print_lines(printing.of_many(listing.found, printing.screen_width()))
     if listing.is_cut:
         printing.note(f"there are more: --limit {10 * limit}")
     if listing.is_partial:
