@@ -108,7 +108,7 @@ def test_the_text_of_a_failure_is_told_whole(on_a_screen: Printed):
         ev.TaskScheduled(at=NOW, task_id=0, name="charge", input="1"),
         ev.TaskFailed(at=NOW, task_id=0, failure=failure),
     ]
-    assert on_a_screen(lambda: printing.of_history(history)) == [
+    assert on_a_screen(lambda: printing.of_history(history, tells_inputs=True)) == [
         "#  at (UTC)      event          task  what",
         "0  00:00:00.000  TaskScheduled  0     charge  1",
         f"1  00:00:00.000  TaskFailed     0     OSError: {MESSAGE}",
@@ -120,4 +120,4 @@ def test_the_text_of_a_failure_is_told_whole(on_a_screen: Printed):
 
 def test_a_payload_that_is_shortened_shows_that_it_is():
     history: list[Event] = [ev.EventRaised(at=NOW, name="go", data='"' + 500 * "x" + '"')]
-    assert plain(printing.of_history(history))[1].endswith("xxx…")
+    assert plain(printing.of_history(history, tells_inputs=True))[1].endswith("xxx…")

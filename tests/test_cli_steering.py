@@ -247,6 +247,8 @@ def test_a_history_is_printed_as_a_table_or_as_json(place: Place):
     table = place.do("history", "one")
     for part in ("ExecutionStarted", "TaskScheduled", "double", "TaskCompleted", "42"):
         assert part in table.stdout
+    (scheduled,) = (line for line in table.stdout.splitlines() if "TaskScheduled" in line)
+    assert scheduled.endswith("double" if place.options else "double  21")  # Azure tells no input
     told = place.do("history", "one", "--json")
     assert ("for people" in told.stderr) == bool(place.options)
     events = json.loads(told.stdout)

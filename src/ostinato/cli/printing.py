@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ostinato.client import InstanceStatus
-from ostinato.events import Event
+from ostinato.events import SCHEDULING, Event
 
 SHOWN = 200
 """Characters of a payload that people are shown."""
@@ -89,12 +89,16 @@ def of_many(found: Iterable[InstanceStatus], width: int | None) -> list[Text]:
     return lines
 
 
-def of_history(events: Iterable[Event]) -> list[Text]:
-    """Lay out a history, an event a line."""
+def of_history(events: Iterable[Event], *, tells_inputs: bool) -> list[Text]:
+    """Lay out a history, an event a line.
+
+    Without ``tells_inputs`` it is not known what activities and children were given.
+    """
     rows = [("#", "at (UTC)", "event", "task", "what")]
     for number, event in enumerate(events):
         at, task = f"{event.at:%H:%M:%S.%f}"[:-3], str(getattr(event, "task_id", ""))
-        rows.append((str(number), at, type(event).__name__, task, _what(event)))
+        what = _what(event, tells_input=tells_inputs or not isinstance(event, SCHEDULING))
+        rows.append((str(number), at, type(event).__name__, task, what))
     lines = _in_columns(rows)
     lines[0].stylize("bold")
     return lines
@@ -117,7 +121,7 @@ def _in_line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "\n".join(line.rstrip() for line in [begin + first, *(indent + f for f in further)])
 
 
-def _what(event: Event) -> str:
+def _what(event: Event, *, tells_input: bool) -> str:
     """The most telling of an event's own fields; payloads are shortened."""
     parts: list[str] = []
     if name := getattr(event, "name", None):
@@ -128,7 +132,8 @@ def _what(event: Event) -> str:
         parts.append(f"due {due:%Y-%m-%d %H:%M:%S}")
     if failure := getattr(event, "failure", None):
         parts.append(f"{failure.type}: {failure.message}")
-    for payload in ("input", "result", "data", "reason"):
+    payloads = ("input", "result", "data", "reason")
+    for payload in payloads if tells_input else payloads[1:]:
         if text := getattr(event, payload, None):
             parts.append(_cut(str(text)))
     return "  ".join(parts)

@@ -65,7 +65,7 @@ def history_command(
                 " is replayed (docs/versioning.md)"
             )
     else:
-        printing.print_lines(printing.of_history(events))
+        printing.print_lines(printing.of_history(events, tells_inputs=target == "local"))
 
 
 @verbs.command("status")
