@@ -12,6 +12,7 @@ import sys
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Literal
@@ -582,6 +583,41 @@ def test_a_name_that_is_registered_twice_is_told_with_the_line_that_does_it(fold
         "'pay'",
         'ostinato_app.py:5: @app.activity(name="pay")',
     )
+
+
+# --- what an instance waits for ---
+
+
+def status(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["status", *arguments])
+
+
+def test_the_code_at_hand_tells_which_event_an_instance_waits_for(shop: Path):
+    run("waits", "--id", "w", "--timeout", "0.01")
+    assert "waits for      event 'never'\n" in status("w").stdout
+    assert json.loads(status("w", "--json").stdout)["waits_for"] == ["event 'never'"]
+
+
+def test_where_several_apps_are_at_hand_an_option_names_the_one_that_tells(shop: Path):
+    run("waits", "--id", "w", "--timeout", "0.01")
+    (shop / "other.py").write_text(app_with("waits"))
+    assert "an external event, or its next turn (its code tells which" in status("w").stdout
+    assert "event 'never'" in status("w", "--app", "shop:app").stdout
+    # Another's code contradicts the history, and tells nothing.
+    assert "an external event" in status("w", "--app", "other:app").stdout
+    assert refused(status("w", "--app", "shop:nothing"), "no app 'nothing'")
+    elsewhere = ("--app", "shop:app", "--target", "azure", "--url", "https://app.example")
+    assert refused(status("w", *elsewhere), "--app goes with --target local")
+
+
+def test_an_instance_that_nobody_has_begun_waits_for_its_start(shop: Path):
+    run("quadruple", "--input", "1")
+    with ost.local.connect("ostinato.db") as hub:
+        hub.client.start("waits", instance_id="now")
+        hub.client.start("waits", instance_id="later", start_at=datetime(2130, 1, 1, tzinfo=UTC))
+    assert json.loads(status("now", "--json").stdout)["waits_for"] == ["its first turn"]
+    told = json.loads(status("later", "--json").stdout)["waits_for"]
+    assert told == ["its start at 2130-01-01T00:00:00+00:00"]
 
 
 # --- histories ---

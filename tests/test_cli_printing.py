@@ -81,7 +81,7 @@ def test_ids_are_whole_on_a_narrow_screen(on_a_screen: Printed):
         "short",
         "  job            Running  2030-01-01 00:00:00  2030-01-01 00:00:05  team=red",
     ]
-    alone = on_a_screen(lambda: printing.of_one(instance(LONGEST)))
+    alone = on_a_screen(lambda: printing.of_one(instance(LONGEST), []))
     assert f"instance       {LONGEST}" in alone
 
 
@@ -114,7 +114,7 @@ def test_the_text_of_a_failure_is_told_whole(on_a_screen: Printed):
         f"1  00:00:00.000  TaskFailed     0     OSError: {MESSAGE}",
         "                                      second line",
     ]
-    told = on_a_screen(lambda: printing.of_one(instance(failure=failure)))
+    told = on_a_screen(lambda: printing.of_one(instance(failure=failure), []))
     assert told[-2:] == [f"failure        OSError: {MESSAGE}", "               second line"]
 
 

@@ -100,6 +100,28 @@ def test_the_status_of_a_failed_instance_says_why(place: Place):
     assert place.told("status", "bad")["failure"]["message"] == "not today"
 
 
+def test_the_status_of_an_unfinished_instance_says_what_it_waits_for(place: Place):
+    place.client.start("parent", 0, instance_id="boss")
+    place.client.start("varied", instance_id="late")
+    place.settle()
+    (child,) = place.told("status", "boss")["waits_for"]
+    assert child.startswith("child 'waits' 'boss-c', since 20")
+    assert f"waits for      {child}\n" in place.do("status", "boss").stdout
+    timer, event = place.told("status", "late")["waits_for"]
+    assert timer.startswith("a timer due at 20")
+    assert event.startswith("perhaps an external event, too (")
+    (event,) = place.told("status", "boss-c")["waits_for"]
+    assert event.startswith("an external event, or its next turn (")
+    assert ("Azure does not tell which" if place.options else "see --app") in event
+    place.client.suspend("boss-c")
+    place.settle()
+    assert place.told("status", "boss-c")["waits_for"] == ["being resumed: it is suspended", event]
+    place.client.terminate("boss")
+    ended(place, "boss")
+    assert place.told("status", "boss")["waits_for"] == []
+    assert "waits for" not in place.do("status", "boss").stdout
+
+
 def test_instances_are_listed_by_what_the_options_say(place: Place):
     for number, team in enumerate(["red", "blue", "red"]):
         place.client.start("job", number, instance_id=f"a{number}", tags={"team": team})

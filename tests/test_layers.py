@@ -74,7 +74,7 @@ LAYERS = """
     cli.outcome
     cli.inputs cli.display cli.discovery cli.printing cli.mending
     cli.targets
-    cli.hosting cli.listing
+    cli.hosting cli.listing cli.waiting
     cli.steering
     cli.running
     cli.azure

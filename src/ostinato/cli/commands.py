@@ -11,7 +11,7 @@ from rich.console import Console
 
 import ostinato as ost
 from ostinato.cli import azure, display, emulate, steering
-from ostinato.cli.discovery import find_app, orchestration_names
+from ostinato.cli.discovery import app_at_hand, find_app, orchestration_names
 from ostinato.cli.inputs import confirmed, read_input
 from ostinato.cli.mending import mendable
 from ostinato.cli.outcome import ExitCode, UsageError, similar
@@ -25,6 +25,7 @@ from ostinato.cli.targets import (
     UrlOption,
     chosen_target,
 )
+from ostinato.cli.waiting import shortened
 from ostinato.client import IfExists
 
 cli = typer.Typer(
@@ -109,9 +110,8 @@ def _app(
     """
     if target == "local" or named is not None:
         return find_app(named, Path.cwd())
-    try:
-        found = find_app(None, Path.cwd())
-    except UsageError:
+    found = app_at_hand(Path.cwd())
+    if found is None:
         return None
     names = list(orchestration_names(found))
     if orchestration in names:
@@ -168,9 +168,7 @@ def _obstacle(result: Result) -> str:
         return f": {result.trouble}"
     if not result.waits_for:
         return ""
-    shown = ", ".join(result.waits_for[:MAX_WAITS])
-    more = len(result.waits_for) - MAX_WAITS
-    return f"; it waits for {shown}" + (f" and {more:,} more" if more > 0 else "")
+    return f"; it waits for {', '.join(shortened(result.waits_for, MAX_WAITS))}"
 
 
 def how_to_continue(instance_id: str, request: Run, app: str | None) -> str:

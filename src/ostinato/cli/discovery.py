@@ -58,6 +58,14 @@ def find_app(target: str | None, folder: Path) -> ost.App:
     )
 
 
+def app_at_hand(folder: Path) -> ost.App | None:
+    """Return the application that ``folder`` has, for what goes on without one."""
+    try:
+        return find_app(None, folder)
+    except UsageError:
+        return None
+
+
 def _configured(folder: Path) -> tuple[str, Path] | None:
     """``[tool.ostinato] app`` of the nearest pyproject.toml, and that file's folder."""
     import tomllib

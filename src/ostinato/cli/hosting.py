@@ -170,7 +170,7 @@ class Deployed:
         return _progress(counts)
 
     def waiting_for(self, instance_id: str) -> list[str]:
-        """See `Host.waiting_for`; the API does not tell what that takes."""
+        """See `Host.waiting_for`; ``ostinato status``, which is named then, asks the app for it."""
         return []
 
     def _asked(self, ask: Callable[[], _T], otherwise: _T) -> _T:

@@ -46,7 +46,12 @@ def note(text: str) -> None:
     Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def of_one(status: InstanceStatus) -> list[Text]:
+def time_text(at: datetime) -> str:
+    """A time to the second, without its zone."""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def of_one(status: InstanceStatus, waits_for: Iterable[str]) -> list[Text]:
     """Lay out an instance, a property a line; those it does not have are left out."""
     failure = status.failure
     told: dict[str, str | None] = {
@@ -54,8 +59,9 @@ def of_one(status: InstanceStatus) -> list[Text]:
         "orchestration": status.name,
         "version": status.version,
         "status": status.runtime_status.value,
-        "created (UTC)": _time(status.created_at),
-        "updated (UTC)": _time(status.updated_at),
+        "waits for": "\n".join(waits_for),
+        "created (UTC)": time_text(status.created_at),
+        "updated (UTC)": time_text(status.updated_at),
         "tags": _tags(status),
         "parent": "" if status.parent is None else status.parent.instance_id,
         "input": _short(status.input),
@@ -74,7 +80,7 @@ def of_many(found: Iterable[InstanceStatus], width: int | None) -> list[Text]:
     """Lay out instances, one a line; one that is longer than ``width`` has its id for itself."""
     rows = [("instance", "orchestration", "status", "created (UTC)", "updated (UTC)", "tags")]
     for status in found:
-        created, updated = _time(status.created_at), _time(status.updated_at)
+        created, updated = time_text(status.created_at), time_text(status.updated_at)
         state = status.runtime_status.value
         rows.append((status.instance_id, status.name, state, created, updated, _tags(status)))
     lines = _in_columns(rows)
@@ -137,10 +143,6 @@ def _what(event: Event, *, tells_input: bool) -> str:
         if text := getattr(event, payload, None):
             parts.append(_cut(str(text)))
     return "  ".join(parts)
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def _tags(status: InstanceStatus) -> str:

@@ -28,10 +28,14 @@ from ostinato.cli.targets import (
     chosen_target,
     open_target,
 )
+from ostinato.cli.waiting import shortened, waits_of
 from ostinato.client import Client, Query, RuntimeStatus
 from ostinato.events import events_to_json
 
 verbs = typer.Typer()
+
+MAX_WAITS = 20
+"""How many of the things that an instance waits for are shown."""
 
 Instance = Annotated[str, typer.Argument(help="The instance id.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -74,15 +78,25 @@ def status_command(
     target: TargetOption = "local",
     store: StoreOption = None,
     url: UrlOption = None,
+    app: Annotated[
+        str | None,
+        typer.Option(
+            help="local: module:attribute, by default the folder's own; tells which events it"
+            " waits for."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print where an instance stands."""
+    """Print where an instance stands and, until it has ended, what it waits for."""
     with _client(target, store, url) as client:
+        if app is not None and target != "local":
+            raise UsageError("--app goes with --target local")
         status = client.get_status(instance)
+        waits = waits_of(chosen_target(target, store, url), client, status, app)
     if as_json:
-        printing.print_json(msgspec.to_builtins(status))
+        printing.print_json({**msgspec.to_builtins(status), "waits_for": waits})
     else:
-        printing.print_lines(printing.of_one(status))
+        printing.print_lines(printing.of_one(status, shortened(waits, MAX_WAITS)))
 
 
 @verbs.command("list")

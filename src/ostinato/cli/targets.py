@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 import typer
 
+from ostinato.app import App
 from ostinato.cli.mending import needing
 from ostinato.cli.outcome import UsageError
 from ostinato.cli.printing import note
@@ -140,8 +141,8 @@ def _perhaps_elsewhere() -> str:
 
 
 @contextmanager
-def open_store(store: Path) -> Generator[RemoteHub, None, None]:
-    """Open a store that another process may execute.
+def open_store(store: Path, app: App | None = None) -> Generator[RemoteHub, None, None]:
+    """Open a store that another process may execute, with the application where it is at hand.
 
     Raises:
         UsageError: There is none.
@@ -150,7 +151,7 @@ def open_store(store: Path) -> Generator[RemoteHub, None, None]:
 
     if not store.is_file():
         raise UsageError(f"there is no file {store}")
-    with connect(store) as hub:
+    with connect(store, app) as hub:
         yield hub
 
 

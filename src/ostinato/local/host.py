@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ostinato.app import App
 from ostinato.arguments import count, seconds
+from ostinato.definitions import Registry
 from ostinato.errors import HubLockedError, StoreError
 from ostinato.local.client import LocalClient
 from ostinato.local.clock import Clock, SystemClock
@@ -149,17 +150,7 @@ class LocalHost:
         Raises:
             InstanceNotFoundError: There is no such instance.
         """
-        history = self.client.get_history(instance_id)
-        if not history:
-            started = self._store.first_event(instance_id)
-            due = started.start_at if started is not None else None
-            return [] if due is None else [f"its start at {due.isoformat()}"]
-        orchestration = Orchestration(self._registry)
-        orchestration.replay(history)
-        try:
-            return orchestration.waiting_for()
-        finally:
-            orchestration.close()
+        return _waiting_for(instance_id, self.client, self._store, self._registry)
 
     def progress(self, instance_id: str) -> Progress:
         """Count the instance's activities; cheap when called again and again."""
@@ -182,11 +173,9 @@ class RemoteHub:
 
     def __init__(self, store: str | PathLike[str] | Store, app: App | None) -> None:
         self._store = open_store(store)
+        self._registry = None if app is None else app.registry
         self.client = LocalClient(
-            self._store,
-            StoreGateway(self._store),
-            SystemClock(),
-            None if app is None else app.registry,
+            self._store, StoreGateway(self._store), SystemClock(), self._registry
         )
 
     def __enter__(self) -> Self:
@@ -194,6 +183,10 @@ class RemoteHub:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def waiting_for(self, instance_id: str) -> list[str]:
+        """See `LocalHost.waiting_for`; without the application little is known."""
+        return _waiting_for(instance_id, self.client, self._store, self._registry)
 
     def progress(self, instance_id: str) -> Progress:
         """Count the instance's activities."""
@@ -219,3 +212,21 @@ def connect(store: str | PathLike[str] | Store, app: App | None = None) -> Remot
     if isinstance(store, (str, PathLike)) and not Path(store).is_file():
         raise StoreError(f"there is no task hub {str(store)!r}; a LocalHost makes it")
     return RemoteHub(store, app)
+
+
+def _waiting_for(
+    instance_id: str, client: LocalClient, store: Store, registry: Registry | None
+) -> list[str]:
+    history = client.get_history(instance_id)
+    if not history:
+        started = store.first_event(instance_id)
+        due = started.start_at if started is not None else None
+        return [] if due is None else [f"its start at {due.isoformat()}"]
+    if registry is None:
+        return []
+    orchestration = Orchestration(registry)
+    orchestration.replay(history)
+    try:
+        return orchestration.waiting_for()
+    finally:
+        orchestration.close()
