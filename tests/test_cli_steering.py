@@ -135,6 +135,9 @@ def test_instances_are_listed_by_what_the_options_say(place: Place):
     assert found() == {"a0", "a1", "a2", "b0"}
     assert found("--status", "completed", "--tag", "team=red") == {"a0", "a2"}
     assert found("--prefix", "b") == {"b0"}
+    assert found("--name", "waits") == {"b0"}
+    assert found("--name", "job", "--tag", "team=blue") == {"a1"}
+    assert found("--name", "jo") == set()
     assert found("--status", "Running", "--status", "Failed") == {"b0"}
     assert found("--created-to", "2029-12-31") == set()
     assert found("--created-from", "2030-01-01T00:00:00") == {"a0", "a1", "a2", "b0"}
@@ -229,7 +232,9 @@ def test_many_are_forgotten_only_when_the_user_is_sure(place: Place):
     assert refused(place.do(*many), "nobody is there to confirm: give --yes")
     assert refused(place.do("purge", "--yes"), "name an instance, or which ones")
     assert refused(place.do(*many, "a0"), "do not go together")
-    assert place.do(*many, "--yes").stdout == "3\n"
+    assert place.do(*many, "--name", "waits", "--yes").stdout == "0\n"
+    assert place.do("purge", "--name", "job", "--prefix", "a0", "--yes").stdout == "1\n"
+    assert place.do("purge", "--name", "job", "--yes").stdout == "2\n"
     assert [status["instance_id"] for status in place.told("list")] == ["a3"]
 
 

@@ -242,9 +242,9 @@ class AzureClient:
     def list_instances(self, query: Query = Query()) -> Page:
         """See `Client.list_instances`.
 
-        Azure's own order is by id, so the newest come first within a page only. Tags are looked
-        at here, so a page may hold fewer than asked for, or none. What is claimed is not fetched,
-        unless tags are asked for and may be in it.
+        Azure's own order is by id, so the newest come first within a page only. Names and tags
+        are looked at here, so a page may hold fewer than asked for, or none. What is claimed is
+        not fetched, unless tags are asked for and may be in it.
         """
         arguments.count(query.page_size, "page_size")
         conditions = {"top": str(query.page_size)}
@@ -257,6 +257,8 @@ class AzureClient:
         if query.prefix:
             conditions["instanceIdPrefix"] = query.prefix
         items, next_page = self._api.page(conditions, query.page)
+        if query.name:
+            items = [item for item in items if item["name"] == query.name]
         if query.tags:
             items = [self._payloads.tagged(item) for item in items]
         found = [status_of(item) for item in items]

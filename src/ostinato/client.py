@@ -80,6 +80,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """One or several, as `RuntimeStatus` or by name; none: any. Kept as a tuple."""
     created_from: datetime | None = None
     created_to: datetime | None = None
+    name: str = ""
+    """The orchestration's; empty: any."""
     prefix: str = ""
     tags: dict[str, str] = {}
     page_size: int = 100
@@ -89,6 +91,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         given = (self.status,) if isinstance(self.status, str) else self.status
         _set(self, "status", tuple(RuntimeStatus(status) for status in given))
+        note(self.name, "name")
         note(self.prefix, "prefix")
         tags(self.tags)
         for name in ("created_from", "created_to"):

@@ -512,6 +512,15 @@ def test_statuses_to_list_are_given_alone_or_together_by_value_or_name(hub: Hub,
     assert [one.instance_id for one in page.instances] == ["w"]
 
 
+def test_instances_are_listed_by_the_name_of_their_orchestration(hub: Hub):
+    host = hub.open(app)
+    host.client.start("waits", instance_id="w")
+    host.client.start("echoes", instance_id="e")
+    for name, wanted in (("waits", ["w"]), ("", ["e", "w"]), ("wait", [])):
+        found = host.client.list_instances(Query(name=name)).instances
+        assert [one.instance_id for one in found] == wanted
+
+
 def test_times_to_list_by_are_utc_where_they_have_no_zone(hub: Hub):
     host = hub.open(app)
     now = hub.clock.now()
@@ -524,7 +533,8 @@ def test_times_to_list_by_are_utc_where_they_have_no_zone(hub: Hub):
 
 
 @pytest.mark.parametrize(
-    "conditions", [{"status": "running"}, {"status": ["Nope"]}, {"created_from": "today"}]
+    "conditions",
+    [{"status": "running"}, {"status": ["Nope"]}, {"created_from": "today"}, {"name": len}],
 )
 def test_conditions_that_cannot_be_are_refused(conditions: dict[str, Any]):
     with pytest.raises((TypeError, ValueError)):

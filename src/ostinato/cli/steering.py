@@ -44,6 +44,7 @@ StatusOption = Annotated[
     list[RuntimeStatus] | None,
     typer.Option("--status", case_sensitive=False, help="May be repeated."),
 ]
+NameOption = Annotated[str, typer.Option(help="The orchestration's.")]
 PrefixOption = Annotated[str, typer.Option(help="What the instance id begins with.")]
 TagOption = Annotated[list[str] | None, typer.Option(help="name=value; may be repeated.")]
 FromOption = Annotated[datetime | None, typer.Option(help="In UTC.")]
@@ -105,6 +106,7 @@ def list_command(
     store: StoreOption = None,
     url: UrlOption = None,
     status: StatusOption = None,
+    name: NameOption = "",
     prefix: PrefixOption = "",
     tag: TagOption = None,
     created_from: FromOption = None,
@@ -114,7 +116,7 @@ def list_command(
 ) -> None:
     """Print the instances, the newest first."""
     with _client(target, store, url) as client:
-        query = _query(status, prefix, tag, created_from, created_to)
+        query = _query(status, name, prefix, tag, created_from, created_to)
         listing = newest(chosen_target(target, store, url), client, query, limit)
     if as_json:
         printing.print_json(msgspec.to_builtins(listing.found))
@@ -224,6 +226,7 @@ def restart_command(
 def purge_command(
     instance: Annotated[str | None, typer.Argument(help="The id of one that has ended.")] = None,
     status: StatusOption = None,
+    name: NameOption = "",
     prefix: PrefixOption = "",
     tag: TagOption = None,
     created_from: FromOption = None,
@@ -245,9 +248,9 @@ def purge_command(
             if created_to is not None:
                 raise UsageError("--older-than and --created-to do not go together")
             created_to = time_before(datetime.now(UTC), older_than, "--older-than")
-        query = _query(status, prefix, tag, created_from, created_to)
+        query = _query(status, name, prefix, tag, created_from, created_to)
         if instance is None and query == Query():
-            raise UsageError("name an instance, or which ones: --status, --prefix, --tag, ...")
+            raise UsageError("name an instance, or which ones: --status, --name, --tag, ...")
         if instance is not None and query != Query():
             raise UsageError("an instance and options that name several do not go together")
         if instance is not None:
@@ -284,6 +287,7 @@ def _accepting(
 
 def _query(
     status: list[RuntimeStatus] | None,
+    name: str,
     prefix: str,
     tags: list[str] | None,
     created_from: datetime | None,
@@ -291,6 +295,7 @@ def _query(
 ) -> Query:
     return Query(
         status=status or (),
+        name=name,
         prefix=prefix,
         tags=dict(_tag(text) for text in tags or []),
         created_from=created_from,

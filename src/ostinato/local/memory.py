@@ -364,6 +364,7 @@ def _matches(head: Instance, query: Query) -> bool:
         (not query.statuses or head.status in query.statuses)
         and (query.created_from is None or head.created_at >= query.created_from)
         and (query.created_to is None or head.created_at <= query.created_to)
+        and query.name in ("", head.name)
         and head.instance_id.startswith(query.prefix)
         and query.tags.items() <= (head.tags or {}).items()
     )

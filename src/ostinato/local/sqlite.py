@@ -442,6 +442,8 @@ def _conditions(query: Query) -> tuple[str, list[Any]]:
         add("created_at >= ?", micros(query.created_from))
     if query.created_to is not None:
         add("created_at <= ?", micros(query.created_to))
+    if query.name:
+        add("name = ?", query.name)
     if query.prefix:
         add("substr(id, 1, ?) = ?", len(query.prefix), query.prefix)
     for tag, value in query.tags.items():
