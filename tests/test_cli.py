@@ -359,6 +359,36 @@ def test_a_suspended_instance_is_warned_of(shop: Path):
     assert "w is suspended, and waits to be resumed" in result.stderr
 
 
+def tags_of(instance_id: str) -> dict[str, str]:
+    with ost.local.connect("ostinato.db") as hub:
+        return hub.client.get_status(instance_id).tags
+
+
+def test_an_instance_is_found_by_the_tags_that_it_was_run_with(shop: Path):
+    run("quadruple", "--input", "1", "--id", "q", "--tag", "team=red", "--tag", "day=a=b")
+    assert tags_of("q") == {"team": "red", "day": "a=b"}
+    listed = CliRunner().invoke(cli, ["list", "--tag", "team=red", "--json"])
+    assert [one["instance_id"] for one in json.loads(listed.stdout)] == ["q"]
+    assert refused(run("quadruple", "--input", "1", "--tag", "red"), "--tag red: write name=value")
+
+
+def test_an_instance_that_is_run_again_keeps_its_tags_unless_others_are_given(shop: Path):
+    again = ("quadruple", "--id", "q", "--if-exists", "replace_finished")
+    run("quadruple", "--input", "1", "--id", "q", "--tag", "team=red")
+    assert run(*again).stdout == "4\n"
+    assert tags_of("q") == {"team": "red"}
+    assert run(*again, "--tag", "team=blue").stdout == "4\n"
+    assert tags_of("q") == {"team": "blue"}
+
+
+def test_other_tags_for_an_instance_that_exists_are_told_of(shop: Path):
+    run("quadruple", "--input", "1", "--id", "q", "--tag", "team=red", "--tag", "day=1")
+    assert run("quadruple", "--id", "q", "--quiet", "--tag", "team=red").stderr == ""
+    assert run("quadruple", "--id", "q", "--quiet", "--tag", "team=blue").stderr == (
+        "warning: the tags given are not used: q has ended with the tags it was started with\n"
+    )
+
+
 # --- being killed ---
 
 

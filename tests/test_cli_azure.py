@@ -155,6 +155,13 @@ def test_an_instance_runs_in_the_app_without_its_code_at_hand(stand: Stand):
     assert list(Path().iterdir()) == []
 
 
+def test_an_instance_has_the_tags_that_it_is_run_with(stand: Stand):
+    do("run", "job", "--input", "1", "--id", "one", "--tag", "team=red")
+    assert stand.client.get_status("one").tags == {"team": "red"}
+    told = do("run", "job", "--id", "one", "--quiet", "--tag", "team=blue").stderr
+    assert told.startswith("warning: the tags given are not used: one has ended")
+
+
 def test_quiet_and_json_show_the_outcome_alone(stand: Stand):
     quiet = do("run", "job", "--input", "-", "--quiet", input="4")
     assert (quiet.stdout, quiet.stderr) == ("8\n", "")

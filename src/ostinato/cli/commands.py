@@ -12,7 +12,7 @@ from rich.console import Console
 import ostinato as ost
 from ostinato.cli import azure, display, emulate, steering
 from ostinato.cli.discovery import app_at_hand, find_app, orchestration_names
-from ostinato.cli.inputs import confirmed, read_input
+from ostinato.cli.inputs import TagOption, confirmed, read_input, read_tags
 from ostinato.cli.mending import mendable
 from ostinato.cli.outcome import ExitCode, UsageError, similar
 from ostinato.cli.printing import print_json
@@ -52,6 +52,7 @@ def run_command(
     id: Annotated[
         str | None, typer.Option(help="Instance id; an unfinished instance is continued.")
     ] = None,
+    tag: TagOption = None,
     if_exists: Annotated[
         IfExists,
         typer.Option(
@@ -92,6 +93,7 @@ def run_command(
             input=read_input(input),
             target=chosen,
             instance_id=id,
+            tags=read_tags(tag),
             if_exists=if_exists,
             timeout=timeout,
         )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from msgspec import UNSET
 
 from ostinato.cli.outcome import UsageError
+
+TagOption = Annotated[list[str] | None, typer.Option(help="name=value; may be repeated.")]
 
 
 def read_input(argument: str | None, option: str = "--input") -> Any:
@@ -30,6 +33,15 @@ def read_input(argument: str | None, option: str = "--input") -> Any:
     if argument.startswith("@"):
         return _decode(_read(argument[1:], option), argument[1:], option)
     return _decode(argument.encode(errors="replace"), option, option)
+
+
+def read_tags(given: Iterable[str] | None) -> dict[str, str]:
+    """Return the tags of an option's values, each ``name=value``.
+
+    Raises:
+        UsageError: One is not.
+    """
+    return dict(_tag(text) for text in given or ())
 
 
 def time_before(now: datetime, age: str, option: str) -> datetime:
@@ -57,6 +69,13 @@ def confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to confirm: give --yes")
     return typer.confirm(question)
+
+
+def _tag(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise UsageError(f"--tag {text}: write name=value")
+    return name, value
 
 
 def _read(path: str, option: str) -> bytes:

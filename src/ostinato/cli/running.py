@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from msgspec import UNSET
@@ -37,6 +38,8 @@ class Run:
     """JSON. Left out, a finished instance that is run again gets the one it had, another null."""
     target: Target
     instance_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of one that is started. Left out, an instance that is run again with its input keeps its."""
     if_exists: IfExists = "attach"
     """An unfinished instance is continued, unless ``reject``; ``attach`` gives the outcome of
     a finished one, ``replace_finished`` runs it again."""
@@ -172,13 +175,14 @@ def _begin(before: Before, request: Run, host: Host) -> tuple[str, InstanceStatu
         given = _input(request, existing)
         if request.app is not None:
             check_start(request.app.registry, Start(name=request.orchestration, input=given))
-        if existing is not None and _is_repeated(request, existing):
+        if existing is not None and _is_repeated(request, existing) and not request.tags:
             instance_id = host.client.restart(existing.instance_id, new_instance_id=False)
         else:
             instance_id = host.client.start(
                 request.orchestration,
                 given,
                 instance_id=request.instance_id,
+                tags=request.tags,
                 if_exists="reject" if existing is None else "replace_finished",
             )
         return instance_id, None, f"started {request.orchestration} as {instance_id}"
@@ -209,11 +213,16 @@ def _input(request: Run, replaced: InstanceStatus | None) -> Any:
 
 def _warn_of(existing: InstanceStatus, request: Run, display: Display) -> None:
     """Say what the user may not expect of an instance that is not started anew."""
+    does = "has ended" if existing.runtime_status.is_finished else "goes on"
     if request.input is not UNSET and _text(request.input) != _text(existing.input):
-        does = "has ended" if existing.runtime_status.is_finished else "goes on"
         display.warn(
             f"warning: the input given is not used: {existing.instance_id} {does}"
             " with the input it was started with"
+        )
+    if not request.tags.items() <= existing.tags.items():
+        display.warn(
+            f"warning: the tags given are not used: {existing.instance_id} {does}"
+            " with the tags it was started with"
         )
     if existing.runtime_status is RuntimeStatus.SUSPENDED:
         display.warn(f"warning: {existing.instance_id} is suspended, and waits to be resumed")

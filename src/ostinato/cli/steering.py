@@ -16,7 +16,7 @@ import msgspec
 import typer
 
 from ostinato.cli import printing
-from ostinato.cli.inputs import confirmed, read_input, time_before
+from ostinato.cli.inputs import TagOption, confirmed, read_input, read_tags, time_before
 from ostinato.cli.listing import LOOKED_AT, newest
 from ostinato.cli.mending import mendable
 from ostinato.cli.outcome import ExitCode, UsageError
@@ -46,7 +46,6 @@ StatusOption = Annotated[
 ]
 NameOption = Annotated[str, typer.Option(help="The orchestration's.")]
 PrefixOption = Annotated[str, typer.Option(help="What the instance id begins with.")]
-TagOption = Annotated[list[str] | None, typer.Option(help="name=value; may be repeated.")]
 FromOption = Annotated[datetime | None, typer.Option(help="In UTC.")]
 ToOption = Annotated[datetime | None, typer.Option(help="In UTC.")]
 
@@ -297,14 +296,7 @@ def _query(
         status=status or (),
         name=name,
         prefix=prefix,
-        tags=dict(_tag(text) for text in tags or []),
+        tags=read_tags(tags),
         created_from=created_from,
         created_to=created_to,
     )
-
-
-def _tag(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise UsageError(f"--tag {text}: write name=value")
-    return name, value
