@@ -682,6 +682,11 @@ def test_a_command_that_runs_here_loads_nothing_of_a_cloud():
     assert not loaded & {"ostinato_azure", "httpx", "azure", "starlette"}
 
 
+def test_the_version_is_printed():
+    done = CliRunner().invoke(cli, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"ostinato {ost.__version__}\n")
+
+
 def test_without_typer_the_mend_is_named():
     code = "import sys; sys.modules['typer'] = None; import ostinato.cli as c; c.main()"
     done = subprocess.run(

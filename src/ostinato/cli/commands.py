@@ -39,6 +39,24 @@ MAX_WAITS = 3
 """How many of the things that an instance waits for are named."""
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"ostinato {ost.__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Take the options that go with no command."""
+
+
 @cli.command("run")
 def run_command(
     orchestration: Annotated[str, typer.Argument(help="Its registered name.")],
