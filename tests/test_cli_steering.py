@@ -213,6 +213,19 @@ def test_an_orchestration_is_restarted_under_a_new_the_given_or_the_same_id(plac
     assert refused(both, "--new-id and --same-id")
 
 
+def test_an_id_that_is_in_use_is_told_with_what_a_shell_can_do_about_it(place: Place):
+    place.client.start("job", 4, instance_id="one")
+    ended(place, "one")
+    place.client.start("waits", instance_id="busy")
+    place.settle()
+    taken = place.do("restart", "one", "--new-id", "busy")
+    assert refused(taken, "'busy' has not ended", "another --new-id", "ostinato terminate busy")
+    assert "if_exists" not in taken.stderr
+    assert ("--target azure" in taken.stderr) == bool(place.options)
+    itself = place.do("restart", "busy", "--same-id")
+    assert refused(itself, "'busy' has not ended", "leave --same-id out")
+
+
 def test_a_finished_instance_is_forgotten_with_its_children(place: Place):
     place.client.start("parent", 0, instance_id="boss")
     place.settle()

@@ -6,6 +6,7 @@ deployed app.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from ostinato.cli.targets import (
 )
 from ostinato.cli.waiting import shortened, waits_of
 from ostinato.client import Client, Query, RuntimeStatus
+from ostinato.errors import InstanceExistsError
 from ostinato.events import events_to_json
 
 verbs = typer.Typer()
@@ -217,7 +219,16 @@ def restart_command(
         if new_id is not None and same_id:
             raise UsageError("--new-id and --same-id do not go together")
         chosen = not same_id if new_id is None else new_id
-        started = client.restart(instance, new_instance_id=chosen)
+        try:
+            started = client.restart(instance, new_instance_id=chosen)
+        except InstanceExistsError:
+            taken = instance if new_id is None else new_id
+            other = "leave --same-id out" if new_id is None else "choose another --new-id"
+            words = ["ostinato", "terminate", taken, *chosen_target(target, store, url).words]
+            raise UsageError(
+                f"instance {taken!r} has not ended: {other}, wait for its end, or end it with\n"
+                f"  {shlex.join(words)}"
+            ) from None
     typer.echo(started)
 
 
