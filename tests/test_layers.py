@@ -47,6 +47,7 @@ LAYERS = """
     testing.azure.dotnet testing.azure.status testing.azure.events testing.azure.waiting
     testing.azure.decisions testing.azure.event_json testing.azure.options testing.azure.retries
     testing.azure.framework testing.azure.history
+    testing.azure.deployments
     testing.azure.ports testing.azure.worker
     testing.azure.answers
     testing.azure.shim

@@ -49,7 +49,7 @@ class Stand:
             others=ClientBindings(lambda binding: "client"),
         )
         return Calling(
-            worker=self.workers[-1],
+            worker=lambda: self.workers[-1],
             bindings=bindings,
             log=self.log.append,
             folder=Path(__file__).parent,
@@ -57,7 +57,7 @@ class Stand:
 
     def function(self, calling, name):
         """A function by its name."""
-        return next(f for f in calling.worker.functions if f.name == name)
+        return next(f for f in calling.worker().functions if f.name == name)
 
     def close(self):
         """Ends what was started."""

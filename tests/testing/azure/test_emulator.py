@@ -12,7 +12,8 @@ import sys
 import threading
 import venv
 import zipfile
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from textwrap import dedent
 
@@ -20,6 +21,7 @@ import azure.functions as func
 import httpx
 import pytest
 from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
 
 from ostinato.testing.azure.azurite import KNOWN_KEY, Azurite, find_azurite, running_azurite
 from ostinato.testing.azure.emulator import Emulator
@@ -126,6 +128,7 @@ def test_a_storage_that_is_given_turns_the_triggers_on(folder, storage):
         assert "order  queue orders" in "\n".join(emulator.lines())
 
 
+PLAIN = {"messageEncoding": "none"}
 DEVELOPMENT = {"Values": {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}}
 
 
@@ -283,6 +286,87 @@ def test_a_restart_goes_on_with_the_code_as_it_is_now(folder, change, status):
         assert client.get_status("one").runtime_status == status
         client.close()
     assert [line for line in lines if "loaded again" in line] == ["loaded again: 6 functions"]
+
+
+BUSY = """
+    import threading
+    import azure.functions as func
+    import ostinato as ost
+    import ostinato_azure
+
+    VERSION = 1
+
+    def work(what):
+        if VERSION == 1:
+            print("began", what, flush=True)
+            threading.Event().wait()
+        print("done", what, flush=True)
+        return what
+
+    ours = ost.App("busy")
+
+    @ours.activity
+    def runs() -> str:
+        return work("activity")
+
+    @ours.orchestration
+    def turns(ctx: ost.OrchestrationContext):
+        yield ctx.wait_for_external_event("go")
+        return work("turn")
+
+    @ours.orchestration
+    def asks(ctx: ost.OrchestrationContext):
+        return (yield ctx.call_activity(runs))
+
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+    @app.route(route="asked")
+    def asked(req: func.HttpRequest) -> str:
+        return work("request")
+
+    @app.queue_trigger(arg_name="msg", queue_name="busy", connection="AzureWebJobsStorage")
+    def told(msg: func.QueueMessage) -> None:
+        work("message")
+
+    ostinato_azure.function_app(ours, functions=app)
+"""
+
+
+def test_what_a_restart_ends_is_done_again_by_the_new_code(folder, storage):
+    in_its_own_process()
+    write(folder, app=BUSY, host={"version": "2.0", "extensions": {"queues": PLAIN}})
+    lines = list[str]()
+    came = threading.Condition()
+
+    def log(line):
+        with came:
+            lines.append(line)
+            came.notify_all()
+
+    def said(word):
+        wanted = [f"{word} {what}" for what in ("activity", "turn", "request", "message")]
+        with came:
+            assert came.wait_for(lambda: {*wanted} <= {*lines}, 60), lines
+
+    with (
+        Emulator(folder, storage=storage, log=log) as emulator,
+        closing(AzureClient(emulator.host.url)) as client,
+        QueueServiceClient.from_connection_string(storage) as queues,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        client.start("asks", instance_id="one")
+        client.start("turns", instance_id="two")
+        client.raise_event("two", "go")
+        request = pool.submit(httpx.get, f"{emulator.host.url}/api/asked", timeout=60)
+        queues.create_queue("busy").send_message("one")
+        said("began")
+        write(folder, app=BUSY.replace("VERSION = 1", "VERSION = 2"))
+        httpx.post(f"{emulator.host.url}/admin/host/restart", timeout=60).raise_for_status()
+        said("done")
+        assert request.result().text == "request"
+        assert client.wait("one", timeout=60).output == "activity"
+        assert client.wait("two", timeout=60).output == "turn"
+    assert [line for line in lines if "failed" in line or "exited" in line] == []
 
 
 def test_an_app_in_the_hosts_process_is_not_restarted(folder):

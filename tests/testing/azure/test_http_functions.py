@@ -33,9 +33,9 @@ def ask(app, log):
         worker = DirectWorker(app)
         workers.append(worker)
         client_text = ClientBindings(lambda binding: "client")
-        calling = Calling(worker=worker, bindings=client_text, log=log.append)
+        calling = Calling(worker=lambda: worker, bindings=client_text, log=log.append)
         routes = Routes(worker.functions, "api")
-        served = HttpFunctions(lambda: routes, lambda: calling)
+        served = HttpFunctions(lambda: routes, calling)
 
         async def ask():
             transport = httpx.ASGITransport(app=served)

@@ -12,6 +12,7 @@ import pytest
 
 from ostinato.testing import ManualClock
 from ostinato.testing.azure import events as e
+from ostinato.testing.azure.deployments import Undeployed
 from ostinato.testing.azure.dotnet import time_text
 from ostinato.testing.azure.hub import TaskHub
 from ostinato.testing.azure.hub_errors import (
@@ -520,6 +521,68 @@ def test_rewinding_a_failed_instance_runs_what_is_deployed_now(hub, app):
     assert hub.wait(id).output == "9"
     with pytest.raises(WrongState, match=r"rewind .* Completed"):
         hub.rewind(id)
+
+
+class Ending(App):
+    """An app that is ended while it is called for the first time, and another deployed."""
+
+    def __init__(self, *, after=0, instead=None):
+        super().__init__()
+        self.after = after
+        self.instead = instead
+        self.hub: TaskHub | None = None
+
+    def _end(self):
+        self.after -= 1
+        if self.after < 0:
+            assert self.hub is not None
+            if self.instead is not None:
+                self.hub.deploy(self.instead)
+            raise Undeployed("the worker is closed")
+
+    def orchestrate(self, name, request):
+        self._end()
+        return super().orchestrate(name, request)
+
+    def run_activity(self, name, input):
+        self._end()
+        return super().run_activity(name, input)
+
+    def run_entity(self, name, request):
+        self._end()
+        return super().run_entity(name, request)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2], ids=["first turn", "activity", "second turn"])
+def test_a_turn_or_an_activity_that_a_deployment_ends_is_done_again_by_what_is_deployed(
+    app, clock, after
+):
+    ended = Ending(after=after, instead=app)
+    with TaskHub(ended, clock=clock) as hub:
+        ended.hub = hub
+        hub.start("acts", '"x"', instance_id="one")
+        state = hub.wait("one")
+    assert (state.status, state.output) == (Status.Completed, json.dumps('{"got": "x"}'))
+    assert app.ran == ['"x"'] * (after < 2) and len(app.turns) == 2 - (after > 0)
+
+
+def test_a_batch_of_an_entity_that_a_deployment_ends_is_done_again(app, clock):
+    ended = Ending(instead=app)
+    with TaskHub(ended, clock=clock) as hub:
+        ended.hub = hub
+        hub.signal_entity("counter", "k", "add", "2")
+        hub.settle()
+        assert hub.entity_state("counter", "k") == "2"
+
+
+def test_an_app_that_is_closed_and_not_replaced_breaks_the_hub(clock):
+    ended = Ending()
+    with TaskHub(ended, clock=clock) as hub:
+        ended.hub = hub
+        hub.start("quick", "1", instance_id="one")
+        with pytest.raises(RuntimeError, match="broke down") as caught:
+            hub.wait("one")
+    assert isinstance(caught.value.__cause__, Undeployed)
 
 
 def test_an_entity_keeps_its_state_from_signal_to_signal(hub):

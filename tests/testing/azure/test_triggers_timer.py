@@ -41,7 +41,7 @@ def make(clock, calls):
         workers.append(DirectWorker(app))
         (function,) = workers[-1].functions
         client = ClientBindings(lambda binding: "client")
-        calling = Calling(worker=workers[-1], bindings=client, log=calls.append)
+        calling = Calling(worker=lambda: workers[-1], bindings=client, log=calls.append)
         return Timer(function, Schedule.parse(function.trigger["schedule"]), clock, calling)
 
     yield start

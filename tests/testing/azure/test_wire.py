@@ -13,8 +13,9 @@ from ostinato.testing.azure import decisions as d
 from ostinato.testing.azure import events as e
 from ostinato.testing.azure.history import History
 from ostinato.testing.azure.options import HubOptions
-from ostinato.testing.azure.ports import FunctionFailed
+from ostinato.testing.azure.ports import FunctionFailed, WorkersDied
 from ostinato.testing.azure.shim import AnswerReplay, replay_answer
+from ostinato.testing.azure.status import Status
 from ostinato.testing.azure.wire import Wire
 from tests.testing.azure.recorded import SCENARIOS, recording
 from tests.testing.azure.test_shim import Names, answer, options_of
@@ -37,6 +38,8 @@ class App(Names):
 
     def orchestrate(self, name: str, request: str) -> str:
         answer = self.answers.pop(0)
+        if answer.startswith("die "):
+            raise WorkersDied(answer.removeprefix("die "))
         if answer.startswith("raise "):
             raise FunctionFailed(answer.removeprefix("raise "), "none")
         return answer
@@ -119,3 +122,15 @@ def test_an_app_that_was_deployed_meanwhile_is_asked_anew():
     [scheduled] = kept.take_turn(history, App(waits(GONE), more=["gone"])).decisions
     assert isinstance(scheduled, d.ScheduleTask)
     assert scheduled.name == "gone"
+
+
+def test_a_turn_that_ended_its_workers_fails_with_that_and_is_not_compared_with_history():
+    wire, app, history = Wire(HubOptions()), App(waits(ACT), "die it exited with code 3"), begun()
+    record(history, wire.take_turn(history, app))
+    history.append(*told(0))
+    [ended] = wire.take_turn(history, app).decisions
+    assert isinstance(ended, d.Complete)
+    assert (ended.status, ended.result) == (
+        Status.Failed,
+        "Orchestrator function 'orch' failed: it exited with code 3",
+    )

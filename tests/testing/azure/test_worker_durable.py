@@ -9,7 +9,7 @@ import azure.durable_functions as df  # pyright: ignore[reportMissingTypeStubs]
 import azure.functions as func
 import pytest
 
-from ostinato.testing.azure.ports import ActivityTimedOut, FunctionFailed
+from ostinato.testing.azure.ports import ActivityTimedOut, FunctionFailed, WorkersDied
 from ostinato.testing.azure.worker import Function, Json, Outcome, WorkerLost
 from ostinato.testing.azure.worker_bindings import ClientBindings
 from ostinato.testing.azure.worker_direct import DirectWorker
@@ -99,12 +99,18 @@ def test_a_binding_that_nothing_serves_is_named_in_the_failure(durable, app):
 class Dying:
     """A worker that dies a number of times before it answers."""
 
-    functions = (Function("act", ({"type": "activityTrigger", "name": "x"},)),)
+    functions = (
+        Function("act", ({"type": "activityTrigger", "name": "x"},)),
+        Function("flow", ({"type": "orchestrationTrigger", "name": "x"},)),
+        Function("counter", ({"type": "entityTrigger", "name": "x"},)),
+    )
 
     def __init__(self, deaths):
         self.deaths = deaths
+        self.called = 0
 
     def invoke(self, invocation):
+        self.called += 1
         self.deaths -= 1
         if self.deaths >= 0:
             raise WorkerLost("exited with code 137")
@@ -114,13 +120,23 @@ class Dying:
         pass
 
 
-def test_a_call_whose_worker_was_lost_is_delivered_again():
-    assert DurableFunctions(Dying(2), CLIENT).run_activity("act", "null") == "1"
+def test_a_turn_or_a_batch_whose_worker_was_lost_is_delivered_again():
+    assert DurableFunctions(Dying(2), CLIENT).orchestrate("flow", "{}") == "1"
+    assert DurableFunctions(Dying(4), CLIENT).run_entity("counter", "{}") == "1"
 
 
-def test_a_call_that_kills_every_worker_fails_in_the_end():
-    with pytest.raises(FunctionFailed, match="WorkerProcessExitException: exited with code 137"):
-        DurableFunctions(Dying(100), CLIENT).run_activity("act", "null")
+def test_a_turn_that_kills_every_worker_is_given_up_in_the_end():
+    dying = Dying(100)
+    with pytest.raises(WorkersDied, match="WorkerProcessExitException: exited with code 137"):
+        DurableFunctions(dying, CLIENT).orchestrate("flow", "{}")
+    assert dying.called == 5
+
+
+def test_an_activity_whose_worker_was_lost_has_failed_that_attempt():
+    dying = Dying(1)
+    with pytest.raises(WorkersDied, match="WorkerProcessExitException: exited with code 137"):
+        DurableFunctions(dying, CLIENT).run_activity("act", "null")
+    assert dying.called == 1
 
 
 def test_an_entity_is_found_by_its_own_name(durable, app):

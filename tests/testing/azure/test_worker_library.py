@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import pytest
 
+from ostinato.testing.azure.deployments import Undeployed
 from ostinato.testing.azure.ports import FunctionFailed
 from ostinato.testing.azure.worker import (
     Binary,
@@ -117,8 +118,8 @@ def test_an_app_that_is_spoiled_while_its_worker_dies_fails_what_it_was_to_do(se
     functions = DurableFunctions(
         serve(
             """
-            @app.generic_trigger(arg_name="x", type="activityTrigger")
-            def die(x):
+            @app.generic_trigger(arg_name="x", type="orchestrationTrigger")
+            def die(x) -> str:
                 pathlib.Path(__file__).write_text("import nothing_of_this_name")
                 os._exit(3)
             """
@@ -126,14 +127,30 @@ def test_an_app_that_is_spoiled_while_its_worker_dies_fails_what_it_was_to_do(se
         ClientBindings(lambda binding: "client"),
     )
     with pytest.raises(FunctionFailed, match="No module named 'nothing_of_this_name'"):
-        functions.run_activity("die", "0")
+        functions.orchestrate("die", "0")
 
 
-def test_a_closed_worker_takes_no_calls(serve):
-    worker = serve(ACTIVITIES)
-    worker.close()
-    with pytest.raises(WorkerLost, match="closed"):
-        worker.invoke(act("double", "1"))
+def test_a_worker_that_is_closed_says_so_to_calls_that_wait_and_to_those_that_come(serve):
+    began = threading.Event()
+    worker = serve(
+        """
+        import threading
+
+        @app.generic_trigger(arg_name="x", type="activityTrigger")
+        def waits(x):
+            print("began", flush=True)
+            threading.Event().wait()
+        """,
+        on_line=lambda line: began.set(),
+    )
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(worker.invoke, act("waits", "1"))
+        assert began.wait(10)
+        worker.close()
+        with pytest.raises(Undeployed):
+            waiting.result()
+    with pytest.raises(Undeployed, match="closed"):
+        worker.invoke(act("waits", "1"))
 
 
 def test_what_functions_print_reaches_the_host_line_by_line(serve):

@@ -21,7 +21,9 @@ from ostinato.testing.azure.decisions import (
     Decision,
     ScheduleTask,
     SendEvent,
+    TurnResult,
 )
+from ostinato.testing.azure.deployments import by_what_is_deployed
 from ostinato.testing.azure.entities import Entities, Operation
 from ostinato.testing.azure.events import (
     Event,
@@ -46,7 +48,10 @@ from ostinato.testing.azure.wire import Wire
 
 
 class Dispatcher:
-    """Hands work items to the functions that are deployed when they are begun."""
+    """Hands work items to the functions that are deployed when they are begun.
+
+    One that a deployment interrupts is begun anew.
+    """
 
     def __init__(
         self,
@@ -74,7 +79,6 @@ class Dispatcher:
         Messages for another execution are dropped, but the function is called all the same
         (recorded): with the beginning of a turn and nothing else.
         """
-        functions = self._functions()
         history = instance.history or History()
         history.begin_turn()
         execution = instance.started.execution_id
@@ -86,7 +90,7 @@ class Dispatcher:
         carrying_on: History | None = history
         while carrying_on is not None:
             history = carrying_on
-            result = self._wire.take_turn(history, functions)
+            result = self._decide(history)
             history.end_turn()
             with self._moved:
                 if self._post.instances.get(instance.id) is not instance:
@@ -101,6 +105,11 @@ class Dispatcher:
         """Queue an operation of an entity. The lock is held."""
         self.entities.add(entity_id, operation)
         self._serve_entity(entity_id)
+
+    def _decide(self, history: History) -> TurnResult:
+        return by_what_is_deployed(
+            self._functions, lambda functions: self._wire.take_turn(history, functions)
+        )
 
     def _carry_out(
         self, instance: Instance, history: History, decisions: tuple[Decision, ...]
@@ -192,17 +201,20 @@ class Dispatcher:
             self._log(line)
 
     def _activity(self, instance_id: str, execution_id: str, task: ScheduleTask) -> None:
-        functions = self._functions()
-        answer: Event
-        try:
-            result = activity_work.run(task, functions)
-            answer = activity_work.completed(task, result, self._clock.now())
-        except FunctionFailed as failure:
-            answer = activity_work.failed(task, failure, self._clock.now(), grpc=functions.grpc)
-        except activity_work.NoSuchActivity as error:
-            answer = activity_work.missing(task, self._clock.now(), error, grpc=functions.grpc)
+        answer = by_what_is_deployed(
+            self._functions, lambda functions: self._answer(task, functions)
+        )
         with self._moved:
             self._post.deliver(instance_id, Message(answer, execution_id))
+
+    def _answer(self, task: ScheduleTask, functions: Functions) -> Event:
+        try:
+            result = activity_work.run(task, functions)
+            return activity_work.completed(task, result, self._clock.now())
+        except FunctionFailed as failure:
+            return activity_work.failed(task, failure, self._clock.now(), grpc=functions.grpc)
+        except activity_work.NoSuchActivity as error:
+            return activity_work.missing(task, self._clock.now(), error, grpc=functions.grpc)
 
     def _serve_entity(self, entity_id: str) -> None:
         batch = self.entities.take(entity_id)
@@ -212,7 +224,9 @@ class Dispatcher:
     def _entity(self, entity_id: str, batch: tuple[Operation, ...]) -> None:
         with self._moved:
             state = self.entities.state(entity_id)
-        outcome = Entities.run(entity_id, state, batch, self._functions())
+        outcome = by_what_is_deployed(
+            self._functions, lambda functions: Entities.run(entity_id, state, batch, functions)
+        )
         with self._moved:
             self.entities.done(entity_id, outcome)
             for reply in outcome.replies:

@@ -140,7 +140,7 @@ class Emulator:
     def restart(self) -> None:
         """Go on with the code as it is in the folder now, as after a deployment; instances stay.
 
-        What a function was doing is lost, and is done again where its trigger does so.
+        What a function was doing is lost, and done again by the new code.
 
         Raises:
             IndexingFailed: It cannot be loaded; the code before goes on.

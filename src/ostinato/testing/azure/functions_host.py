@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -90,12 +91,15 @@ class FunctionsHost:
         self._settings = settings or AppSettings()
         self._clock = clock or SystemClock()
         self._log = log
-        self._folder = folder
         self._key = key
         self._restart = restart
-        self._poller: Poller | None = None
+        self._worker = worker
+        self._calling = Calling(
+            worker=lambda: self._worker, bindings=self._bindings(), log=log, folder=folder
+        )
+        self._retired = ExitStack()
         self._sidecar: SidecarServer | None = None
-        self._served = self._serve(worker)
+        self._served = self._serve()
         functions = self._durable(worker)
         self.hub = TaskHub(
             functions,
@@ -149,27 +153,32 @@ class FunctionsHost:
 
     def start_polling(self, interval: float = 1.0) -> None:
         """Have the triggers look every ``interval`` seconds, from threads of their own."""
-        self._poller = Poller(self._served.triggers.all, interval=interval, log=self._log)
+        self._served.start_polling(interval)
 
     def deploy(self, worker: Worker) -> None:
-        """Go on with another version of the app, or another life of its worker."""
-        polling, before = self._poller is not None, self._served
-        self._stop_polling()
-        self._served = self._serve(worker)
+        """Go on with another version of the app, or another life of its worker.
+
+        The worker before may be closed then: what it has not answered is done again by this one.
+        """
+        before = self._served
+        self._worker = worker
+        self._served = self._serve()
         self.hub.deploy(self._durable(worker))
-        before.close()
-        if polling:
-            self.start_polling()
+        interval = before.stop_polling()
+        self._retired.callback(before.close)
+        if interval is not None:
+            self.start_polling(interval)
 
     def close(self) -> None:
         """Stop; what runs is waited for, what waits is forgotten."""
-        self._stop_polling()
+        self._served.stop_polling()
         if self._owned is not None:
             self._owned.close()
         if self._sidecar is not None:
             self._sidecar.close()
         self.hub.close()
         self._served.close()
+        self._retired.close()
 
     def __enter__(self) -> Self:
         return self
@@ -181,11 +190,6 @@ class FunctionsHost:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _stop_polling(self) -> None:
-        if self._poller is not None:
-            self._poller.close()
-            self._poller = None
 
     def _bindings(self) -> StorageBindings:
         return StorageBindings(
@@ -213,13 +217,8 @@ class FunctionsHost:
             worker, self._bindings(), function_timeout=self._json.function_timeout
         )
 
-    def _serve(self, worker: Worker) -> _Served:
-        return _Served(
-            Calling(worker=worker, bindings=self._bindings(), log=self._log, folder=self._folder),
-            self._json,
-            self._settings,
-            self._clock,
-        )
+    def _serve(self) -> _Served:
+        return _Served(self._calling, self._json, self._settings, self._clock)
 
     def _router(self) -> Router:
         public = ManagementApi(self.hub, key=self._key, is_guarded=bool(self._key))
@@ -233,9 +232,7 @@ class FunctionsHost:
                 HttpRoute("/admin/host/restart", self._restart_host, methods=["POST"]),
                 HttpRoute("/admin/functions", self._list_functions),
                 HttpRoute("/admin/functions/{name}", self._run_function, methods=["POST"]),
-                Mount(
-                    "/", HttpFunctions(lambda: self._served.routes, lambda: self._served.calling)
-                ),
+                Mount("/", HttpFunctions(lambda: self._served.routes, self._calling)),
             ]
         )
 
@@ -256,7 +253,7 @@ class FunctionsHost:
         return Response(status_code=200)
 
     async def _list_functions(self, request: Request) -> Response:
-        listed = self._served.calling.worker.functions
+        listed = self._worker.functions
         return JSONResponse(
             [
                 {"name": f.name, "config": {"bindings": [dict(b) for b in f.bindings]}}
@@ -270,7 +267,7 @@ class FunctionsHost:
         The text for one that blobs trigger is a blob's path.
         """
         name = request.path_params["name"].lower()
-        functions = {f.name.lower(): f for f in self._served.calling.worker.functions}
+        functions = {f.name.lower(): f for f in self._worker.functions}
         function = functions.get(name)
         if function is None:
             return Response(status_code=404)
@@ -297,7 +294,7 @@ class FunctionsHost:
                 pass
         if found is None:
             return False
-        self._served.calling.succeeds(function, *found)
+        self._calling.succeeds(function, *found)
         return True
 
 
@@ -311,8 +308,9 @@ class _Served:
     def __init__(
         self, calling: Calling, host_json: HostJson, settings: AppSettings, clock: Clock
     ) -> None:
-        functions = calling.worker.functions
-        self.calling = calling
+        functions = calling.worker().functions
+        self._log = calling.log
+        self._polling: tuple[Poller, float] | None = None
         self.routes = Routes(functions, host_json.route_prefix)
         self.triggers = FoundTriggers(
             functions,
@@ -323,5 +321,20 @@ class _Served:
             calling=calling,
         )
 
+    def start_polling(self, interval: float) -> None:
+        poller = Poller(self.triggers.all, interval=interval, log=self._log)
+        self._polling = (poller, interval)
+
+    def stop_polling(self) -> float | None:
+        """Begin no further look; returns the interval of those that there were."""
+        if self._polling is None:
+            return None
+        poller, interval = self._polling
+        poller.stop()
+        return interval
+
     def close(self) -> None:
+        """Stop looking, wait for the calls that have begun, and let go of storage."""
+        if self._polling is not None:
+            self._polling[0].close()
         self.triggers.close()

@@ -12,7 +12,6 @@ from starlette.types import Receive, Scope, Send
 from ostinato.testing.azure.http_routes import Found, Routes
 from ostinato.testing.azure.triggers import FAILURES, Calling
 from ostinato.testing.azure.worker import Binary, Data, Json, Request, Response, Text
-from ostinato.testing.azure.worker_bindings import call
 
 _TEXT = "text/plain; charset=utf-8"
 
@@ -24,10 +23,10 @@ class HttpFunctions:
 
     Args:
         routes: The app's, as it is at the time of a request.
-        calling: How functions are called then, from threads.
+        calling: How functions are called, from threads.
     """
 
-    def __init__(self, routes: Callable[[], Routes], calling: Callable[[], Calling]) -> None:
+    def __init__(self, routes: Callable[[], Routes], calling: Calling) -> None:
         self._routes = routes
         self._calling = calling
 
@@ -43,12 +42,11 @@ class HttpFunctions:
         await response(scope, receive, send)
 
     def _serve(self, found: Found, given: Request) -> HttpResponse:
-        calling = self._calling()
         metadata: dict[str, Data] = {key: Text(value) for key, value in found.params.items()}
         try:
-            answer = call(calling.worker, calling.bindings, found.function, given, metadata)
+            answer = self._calling.call(found.function, given, metadata)
         except FAILURES as error:
-            calling.tell(found.function, error)
+            self._calling.tell(found.function, error)
             return HttpResponse(status_code=500)
         return _response(answer)
 

@@ -123,7 +123,7 @@ class TaskHub:
         self._pool.close()
 
     def deploy(self, functions: Functions) -> None:
-        """Replace the app; calls that are under way end as they began."""
+        """Replace the app; calls under way end as they began, or are made anew if they cannot."""
         with self._moved:
             self._functions = functions
 

@@ -37,12 +37,19 @@ class FunctionFailed(Exception):
         self.stack = stack
 
 
+class WorkersDied(FunctionFailed):
+    """Every worker that was given the call ended before it answered."""
+
+
 class ActivityTimedOut(FunctionFailed):
     """A function ran for longer than the host's ``functionTimeout``."""
 
 
 class Functions(Protocol):
-    """The functions of one deployed app. Names are compared as the app compares them."""
+    """The functions of one deployed app. Names are compared as the app compares them.
+
+    Each call raises `deployments.Undeployed` when the app was closed before it answered.
+    """
 
     @property
     def grpc(self) -> bool:
@@ -73,6 +80,7 @@ class Functions(Protocol):
 
         Raises:
             FunctionFailed: The function raised.
+            WorkersDied: There is no use in calling it again.
         """
         ...
 

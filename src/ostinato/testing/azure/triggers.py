@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ostinato.testing.azure.deployments import Undeployed, by_what_is_deployed
 from ostinato.testing.azure.ports import FunctionFailed, Log, one_line
 from ostinato.testing.azure.worker import (
     BindingError,
@@ -20,7 +21,7 @@ from ostinato.testing.azure.worker import (
 )
 from ostinato.testing.azure.worker_bindings import Bindings, call
 
-FAILURES = (FunctionFailed, BindingError, IndexingFailed, WorkerLost)
+FAILURES = (FunctionFailed, BindingError, IndexingFailed, WorkerLost, Undeployed)
 """What a call raises where the function, or what runs it, did not do its part."""
 
 SHOWN_FRAMES = 5
@@ -31,11 +32,29 @@ SHOWN_FRAMES = 5
 class Calling:
     """How triggers call functions."""
 
-    worker: Worker
+    worker: Callable[[], Worker]
+    """The one that is deployed."""
     bindings: Bindings
     log: Log
     folder: Path | None = None
     """The app's own code, whose lines are told with a failure."""
+
+    def call(
+        self, function: Function, data: Data, metadata: Mapping[str, Data] | None = None
+    ) -> Data | None:
+        """Call a function, as it is deployed now; once more where a deployment interrupts it.
+
+        Raises:
+            FAILURES: The function, or what runs it, did not do its part.
+        """
+
+        def work(worker: Worker) -> Data | None:
+            now = next((f for f in worker.functions if f.name == function.name), None)
+            if now is None:
+                raise Undeployed(f"there is no function {function.name!r} any more")
+            return call(worker, self.bindings, now, data, metadata)
+
+        return by_what_is_deployed(self.worker, work)
 
     def succeeds(
         self, function: Function, data: Data, metadata: Mapping[str, Data], *, on: str = ""
@@ -43,13 +62,13 @@ class Calling:
         """Call a function; a failure is logged, and is the trigger's to handle.
 
         Args:
-            function: One of the worker's.
+            function: One that the app has, or had before a deployment.
             data: The trigger's.
             metadata: What the trigger tells besides.
             on: What people are told that the call was for, such as a message.
         """
         try:
-            call(self.worker, self.bindings, function, data, metadata)
+            self.call(function, data, metadata)
         except FAILURES as error:
             self.tell(function, error, on=on)
             return False
@@ -92,9 +111,13 @@ class Poller:
         for thread in self._threads:
             thread.start()
 
+    def stop(self) -> None:
+        """Begin no further look."""
+        self._stopping.set()
+
     def close(self) -> None:
         """Stop looking, and wait for the calls that have begun."""
-        self._stopping.set()
+        self.stop()
         for thread in self._threads:
             thread.join()
 

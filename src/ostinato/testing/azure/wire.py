@@ -11,8 +11,9 @@ from ostinato.testing.azure.answers import Answer, BadAnswer, answer_of, answer_
 from ostinato.testing.azure.decisions import Complete, TurnResult
 from ostinato.testing.azure.history import History, request_text
 from ostinato.testing.azure.options import HubOptions
-from ostinato.testing.azure.ports import FunctionFailed, Functions
+from ostinato.testing.azure.ports import FunctionFailed, Functions, WorkersDied
 from ostinato.testing.azure.shim import AnswerReplay, replay_answer
+from ostinato.testing.azure.status import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Wire:
                 replay, past = last.replay, last.events
             else:
                 replay, past = AnswerReplay(answer_of(text), functions, self._options), 0
+        except WorkersDied as died:
+            return _gave_up(name, died)
         except FunctionFailed as failed:
             return self._whole(history, _raised(failed), functions)
         except BadAnswer as bad:
@@ -75,6 +78,12 @@ class Wire:
         self, history: History, answer: Answer | BadAnswer, functions: Functions
     ) -> TurnResult:
         return replay_answer(history.events, answer, functions, self._options)
+
+
+def _gave_up(name: str, died: WorkersDied) -> TurnResult:
+    """The end of an instance whose turn was given up: nothing of it is compared with history."""
+    why = f"Orchestrator function '{name}' failed: {died.text}"
+    return TurnResult(decisions=(Complete(id=0, status=Status.Failed, result=why),))
 
 
 def _raised(failed: FunctionFailed) -> Answer | BadAnswer:

@@ -135,6 +135,7 @@ class Worker(Protocol):
         Raises:
             FunctionFailed: It raised.
             WorkerLost: The worker ended before it answered.
+            Undeployed: The worker was closed before it answered.
         """
         ...
 

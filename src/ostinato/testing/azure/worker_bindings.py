@@ -87,6 +87,7 @@ def call(
         FunctionFailed: It raised.
         BindingError: It has a binding that cannot be served.
         WorkerLost: The worker ended before it answered.
+        Undeployed: The worker was closed before it answered.
     """
     metadata = metadata or {}
     inputs = {str(function.trigger["name"]): data}

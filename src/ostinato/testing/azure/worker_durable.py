@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from ostinato.testing.azure.ports import ActivityTimedOut, FunctionFailed
+from ostinato.testing.azure.ports import ActivityTimedOut, FunctionFailed, WorkersDied
 from ostinato.testing.azure.worker import (
     Binary,
     BindingError,
@@ -25,7 +26,8 @@ from ostinato.testing.azure.worker import (
 from ostinato.testing.azure.worker_bindings import Bindings, call
 
 DELIVERIES = 5
-"""How often a work item is given to a worker that dies of it."""
+"""How often a turn, or a batch of an entity, is given to workers that die of it. The extension goes
+on for ever."""
 
 
 class DurableFunctions:
@@ -70,22 +72,24 @@ class DurableFunctions:
 
         Raises:
             FunctionFailed: It raised.
+            WorkersDied: It ended every worker that it was given to.
         """
-        return self._call(self._orchestrations[name.lower()], request) or ""
+        return self._redelivered(self._orchestrations[name.lower()], request)
 
     def run_activity(self, name: str, input: str) -> str | None:
         """Call an activity function with its raw input; return its result as JSON text.
 
         Raises:
             FunctionFailed: It raised.
+            WorkersDied: Its worker ended, which fails this attempt, as on the real host.
             ActivityTimedOut: It ran out of the host's ``functionTimeout``.
         """
         function = self._activities[name.lower()]
         if self._timeout is None:
-            return self._call(function, input)
+            return self._attempt(function, input)
         future = Future[str | None]()
         threading.Thread(
-            target=_settle, args=(future, self._call, function, input), daemon=True
+            target=_settle, args=(future, self._attempt, function, input), daemon=True
         ).start()
         try:
             return future.result(self._timeout / timedelta(seconds=1))
@@ -99,20 +103,24 @@ class DurableFunctions:
 
         Raises:
             FunctionFailed: It raised.
+            WorkersDied: It ended every worker that it was given to.
         """
-        return self._call(self._entities[name.lower()], request) or ""
+        return self._redelivered(self._entities[name.lower()], request)
 
-    def _call(self, function: Function, text: str) -> str | None:
-        """Call, again where the worker was lost: the queue delivers an item until it is done."""
-        lost: WorkerLost | None = None
-        for _ in range(DELIVERIES):
-            try:
-                return _text(call(self._worker, self._bindings, function, Text(text)))
-            except WorkerLost as error:
-                lost = error
-            except (BindingError, IndexingFailed) as error:
-                raise FunctionFailed(str(error), "") from error
-        raise FunctionFailed(f"WorkerProcessExitException: {lost}", "")
+    def _redelivered(self, function: Function, text: str) -> str:
+        """Call, again where the worker was lost: its message goes back to the queue."""
+        for _ in range(DELIVERIES - 1):
+            with suppress(WorkersDied):
+                return self._attempt(function, text) or ""
+        return self._attempt(function, text) or ""
+
+    def _attempt(self, function: Function, text: str) -> str | None:
+        try:
+            return _text(call(self._worker, self._bindings, function, Text(text)))
+        except WorkerLost as error:
+            raise WorkersDied(f"WorkerProcessExitException: {error}") from error
+        except (BindingError, IndexingFailed) as error:
+            raise FunctionFailed(str(error)) from error
 
 
 def _named(worker: Worker, kind: str, key: str) -> Iterator[tuple[str, Function]]:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from ostinato.testing.azure import worker_child
+from ostinato.testing.azure.deployments import Undeployed
 from ostinato.testing.azure.ports import FunctionFailed
 from ostinato.testing.azure.worker import (
     Binary,
@@ -98,10 +99,16 @@ class LibraryWorker:
 
         Raises:
             FunctionFailed: It raised.
-            WorkerLost: The process ended before it answered, or has been closed.
+            WorkerLost: The process ended before it answered.
+            Undeployed: The worker has been closed.
             IndexingFailed: The process had to be started again, and cannot load the app any more.
         """
-        return self._running().call(invocation)
+        try:
+            return self._running().call(invocation)
+        except WorkerLost as lost:
+            if self._closed:
+                raise Undeployed(str(lost)) from None
+            raise
 
     def restart(self) -> None:
         """Kill the process; the next call starts another."""
@@ -116,7 +123,7 @@ class LibraryWorker:
     def _running(self) -> _Process:
         with self._lock:
             if self._closed:
-                raise WorkerLost("the worker is closed")
+                raise Undeployed("the worker is closed")
             if not self._process.is_alive:
                 self._process.kill()
                 self._process = self._start()
