@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,3 +86,9 @@ def test_mistakes_are_found_where_they_are(check: Checker, tmp_path: Path) -> No
     file.write_text(MISTAKES)
     lines = enumerate(MISTAKES.splitlines(), 1)
     assert check(file) == {number for number, line in lines if line.endswith("# error")}
+
+
+def test_every_package_of_the_wheel_tells_checkers_that_it_has_types():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert [package for package in packages if not (ROOT / package / "py.typed").is_file()] == []
