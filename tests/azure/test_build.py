@@ -235,7 +235,11 @@ def test_environments_histories_and_caches_are_never_packed(tmp_path: Path):
             "my-env/lib/a.py": "",
             "pkg/__pycache__/a.pyc": "",
             "ostinato.db": "",
-            "ostinato.db-wal": "",
+            **{f"ostinato.db-{suffix}": "" for suffix in ("lock", "running", "shm", "wal")},
+            "ostinato.log": "",
+            "emulator.pid": "",
+            "package.json": "{}",
+            "package-lock.json": "{}",
             "node_modules/a.js": "",
             ".mypy_cache/a": "",
             "local.settings.json": "{}",
@@ -246,6 +250,13 @@ def test_environments_histories_and_caches_are_never_packed(tmp_path: Path):
         },
     )
     assert names(tmp_path) == ["pkg/a.py"]
+
+
+def test_what_a_run_here_leaves_behind_is_not_packed_whatever_the_engine_makes(tmp_path: Path):
+    write(tmp_path, {"a.py": ""})
+    with ost.local.LocalHost(ost.App("here"), store=tmp_path / "ostinato.db"):
+        assert names(tmp_path) == ["a.py"]
+    assert names(tmp_path) == ["a.py"]
 
 
 @pytest.mark.parametrize(

@@ -28,17 +28,20 @@ ALWAYS = (
     ".funcignore",
     ".gitignore",
     "/*.zip",
+    "/package.json",
+    "/package-lock.json",
     "*.db",
-    "*.db-shm",
-    "*.db-wal",
-    "*.db.lock",
+    "*.db-*",
+    "*.log",
+    "*.pid",
     "*.env",
     ".env.*",
     ".envrc",
     "local.settings.json",
 )
-"""Earlier packages, caches, histories and local settings: left out whatever ``.funcignore`` says,
-unless it takes one back by a pattern with ``!``."""
+"""Earlier packages, caches, histories, logs, what npm is told to install beside the app, such as
+Azurite, and local settings: left out whatever ``.funcignore`` says, unless it takes one back by a
+pattern with ``!``."""
 
 USUALLY = ("/tests/", "/test/", "/docs/", "/infra/", "/dist/", "/build/", "/.*", "/*.md")
 """Left out where there is no ``.funcignore``."""

@@ -553,8 +553,8 @@ def test_what_is_told_of_an_azurite_of_its_own_is_no_secret_to_a_build(
     with emulate(folder, use_azurite=True) as emulator:
         lines = "\n".join(emulator.lines())
     assert "AccountKey=" in lines
-    (folder / "emulator.log").write_text(lines)
-    assert "emulator.log" in project_files(folder)
+    (folder / "emulator.txt").write_text(lines)
+    assert "emulator.txt" in project_files(folder)
 
 
 def test_what_is_no_function_app_is_told(tmp_path):
