@@ -59,6 +59,7 @@ LAYERS = """
     testing.azure.dispatcher
     testing.azure.hub
     testing.azure.worker_bindings testing.azure.worker_child testing.azure.worker_direct
+    testing.azure.host_rules
     testing.azure.binding_expressions testing.azure.host_settings testing.azure.ncrontab
     testing.azure.azurite
     testing.azure.worker_library

@@ -67,11 +67,25 @@ def test_what_an_older_python_cannot_read_is_refused_for_it():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{bad", "host.json is no JSON: "), ("[1]", "host.json is no JSON object")]
+    ("text", "said"),
+    [
+        ("{bad", "host.json is no JSON: "),
+        ("[1]", "host.json is no JSON object"),
+        ('{"version": "1.0"}', 'host.json: version is "1.0": the host wants'),
+    ],
 )
 def test_a_host_json_that_is_none_is_refused(text: str, said: str):
     with pytest.raises(PackagingError, match=said):
         check_files(files() | {"host.json": text.encode()}, Target(python=HERE))
+
+
+def test_a_key_of_host_json_that_means_nothing_is_told_and_packed():
+    said = list[str]()
+    text = b'{"version": "2.0", "extension": {}}'
+    check_files(files() | {"host.json": text}, Target(python=HERE), said.append)
+    assert said == [
+        "warning: host.json: 'extension' means nothing to Azure's host: is it 'extensions'?"
+    ]
 
 
 # --- the app ---

@@ -543,6 +543,15 @@ def test_the_projects_own_settings_are_laid_over(tmp_path: Path):
     assert durable["hubName"] == "CornerShop"
 
 
+def test_settings_with_which_the_host_would_not_start_are_refused():
+    with pytest.raises(PackagingError) as caught:
+        host(shop(), host={"extensions": {"durabletask": {"hubName": "other"}}})
+    assert str(caught.value) == (
+        "host.json, with [tool.ostinato.azure.host] of pyproject.toml in it:"
+        " extensions.durableTask and extensions.durabletask are one key to the host: keep one"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

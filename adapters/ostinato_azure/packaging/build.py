@@ -84,7 +84,7 @@ def build(
     if "function_app.py" not in own or "host.json" not in own:
         _generate(own, project, find_app(), say)
     if check:
-        check_files(own, target)
+        check_files(own, target, say)
     say(f"installing dependencies for Python {target.python} on {target.platform}")
     installed = install(requirements(project, target), target, cache=cache_folder(), fresh=fresh)
     if installed.is_cached:

@@ -13,8 +13,10 @@ from datetime import timedelta
 from typing import cast
 
 import ostinato as ost
+from ostinato.testing.azure import host_rules
 from ostinato.triggers import Queue
 from ostinato_azure.packaging.arm import Json
+from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.settings import Settings
 
 STABLE = "Microsoft.Azure.Functions.ExtensionBundle"
@@ -29,7 +31,11 @@ MARGIN = timedelta(minutes=1)
 
 
 def host_json(app: ost.App, settings: Settings) -> str:
-    """Return the file's text, the same for the same app and settings."""
+    """Return the file's text, the same for the same app and settings.
+
+    Raises:
+        PackagingError: The settings make it one that Azure's host refuses.
+    """
     host: Json = {
         "version": "2.0",
         "extensionBundle": {
@@ -61,7 +67,14 @@ def host_json(app: ost.App, settings: Settings) -> str:
             # Python, JavaScript and .NET and its command line send text as it is.
             "messageEncoding": "none",
         }
-    return json.dumps(_overlaid(host, settings.host), indent=2, ensure_ascii=False) + "\n"
+    host = _overlaid(host, settings.host)
+    try:
+        host_rules.check(host)
+    except host_rules.HostJsonRefused as error:
+        raise PackagingError(
+            f"host.json, with [tool.ostinato.azure.host] of pyproject.toml in it: {error}"
+        ) from None
+    return json.dumps(host, indent=2, ensure_ascii=False) + "\n"
 
 
 def hub_name(app: ost.App) -> str:

@@ -13,10 +13,11 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from sysconfig import get_platform
-from typing import Any
+from typing import Any, cast
 
 from packaging.tags import platform_tags
 
+from ostinato.testing.azure import host_rules
 from ostinato_azure.packaging import loading_child
 from ostinato_azure.packaging.errors import PackagingError
 from ostinato_azure.packaging.requirements import declared_in
@@ -30,23 +31,29 @@ LOAD_TIMEOUT = 120.0
 _HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def check_files(own: Mapping[str, Path | bytes], target: Target) -> None:
-    """See that host.json is a JSON object, and that every module compiles.
+def check_files(
+    own: Mapping[str, Path | bytes],
+    target: Target,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
+    """See that Azure's host takes host.json, and that every module compiles.
 
     Args:
         own: The project's files by their name in the package.
         target: The Python that they are for; what only an older one than this refuses is found
             where Python's parser knows of it.
+        say: Told of what the host passes over.
 
     Raises:
-        PackagingError: One cannot be read.
+        PackagingError: One cannot be read, or is refused.
     """
+    host = _host_json(_data(own["host.json"]))
     try:
-        is_object = isinstance(json.loads(_data(own["host.json"]).decode("utf-8-sig")), dict)
-    except ValueError as error:
-        raise PackagingError(f"host.json is no JSON: {error}") from None
-    if not is_object:
-        raise PackagingError("host.json is no JSON object")
+        host_rules.check(host)
+    except host_rules.HostJsonRefused as error:
+        raise PackagingError(f"host.json: {error}") from None
+    for line in host_rules.passed_over(host):
+        say(f"warning: {line}")
     for name, source in own.items():
         if name.endswith(".py"):
             _compile(name, _data(source), target)
@@ -108,6 +115,16 @@ def check_app(
             f"function_app.py cannot be loaded: {raised}\n"
             f"hint: settings that it reads are those of this environment; {SKIP}"
         )
+
+
+def _host_json(data: bytes) -> dict[str, Any]:
+    try:
+        host: Any = json.loads(data.decode("utf-8-sig"))
+    except ValueError as error:
+        raise PackagingError(f"host.json is no JSON: {error}") from None
+    if not isinstance(host, dict):
+        raise PackagingError("host.json is no JSON object")
+    return cast(dict[str, Any], host)
 
 
 def _compile(name: str, data: bytes, target: Target) -> None:

@@ -101,6 +101,15 @@ def test_a_folder_is_run_with_its_settings_and_every_function_is_told_of(folder)
     assert f"management API: {url}/runtime/webhooks/durabletask" in lines
 
 
+def test_a_key_of_host_json_that_means_nothing_is_told(folder):
+    write(folder, host={"version": "2.0", "extension": {}})
+    with emulate(folder) as emulator:
+        told, *_ = emulator.lines()
+    assert told == (
+        "warning: host.json: 'extension' means nothing to Azure's host: is it 'extensions'?"
+    )
+
+
 def test_where_azurite_is_missing_it_is_told_how_to_get_it(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.chdir(tmp_path)

@@ -39,7 +39,8 @@ def test_what_a_host_json_says_is_read(tmp_path):
         "messageEncoding": "none",
     }
     extensions = {"durableTask": durable, "queues": queues, "http": {"routePrefix": ""}}
-    write(tmp_path, "host.json", {"functionTimeout": "1.00:05:00", "extensions": extensions})
+    written = {"version": "2.0", "functionTimeout": "1.00:05:00", "extensions": extensions}
+    write(tmp_path, "host.json", written)
     assert HostJson.read(tmp_path) == HostJson(
         hub_name="hub",
         hub=HubOptions(control_queue_buffer=256, default_version="2"),
@@ -60,11 +61,18 @@ def test_what_a_host_json_says_is_read(tmp_path):
         (None, r"there is no host\.json in .*: is it the folder of a function app"),
         ("{", r"host\.json is not JSON"),
         ("[]", r"host\.json is no JSON object"),
-        ('{"extensions": []}', "'extensions' is no JSON object"),
-        ('{"functionTimeout": "5 minutes"}', "'5 minutes' is no time span; write it as hh:mm:ss"),
-        ('{"extensions": {"queues": {"messageEncoding": "x"}}}', "'base64' or 'none', not 'x'"),
+        ('{"version": "2.0", "extensions": []}', "'extensions' is no JSON object"),
         (
-            '{"extensions": {"queues": {"batchSize": "x"}}}',
+            '{"version": "2.0", "functionTimeout": "5 minutes"}',
+            "'5 minutes' is no time span; write it as hh:mm:ss",
+        ),
+        (
+            '{"version": "2.0", "extensions": {"queues": {"messageEncoding": "x"}}}',
+            "'base64' or 'none', not 'x'",
+        ),
+        ('{"version": "1.0"}', r'/host\.json: version is "1\.0": the host wants "version": "2\.0"'),
+        (
+            '{"version": "2.0", "extensions": {"queues": {"batchSize": "x"}}}',
             "batchSize is a whole number .* not 'x'",
         ),
     ],
@@ -75,6 +83,20 @@ def test_a_host_json_that_is_wrong_is_told_in_one_line(tmp_path, text, why):
     with pytest.raises(SettingsError, match=why) as caught:
         HostJson.read(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_keys_are_read_in_any_case_as_the_real_host_reads_them(tmp_path):
+    durable = {"durabletask": {"HubName": "hub"}, "HTTP": {"routeprefix": "v1"}}
+    write(tmp_path, "host.json", {"Version": "2.0", "Extensions": durable})
+    read = HostJson.read(tmp_path)
+    assert (read.hub_name, read.route_prefix) == ("hub", "v1")
+
+
+def test_keys_that_mean_nothing_are_told(tmp_path):
+    write(tmp_path, "host.json", {"version": "2.0", "extension": {}})
+    assert HostJson.read(tmp_path).passed_over == (
+        "host.json: 'extension' means nothing to Azure's host: is it 'extensions'?",
+    )
 
 
 def test_settings_are_the_values_of_local_settings_json(tmp_path):

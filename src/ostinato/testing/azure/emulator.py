@@ -95,6 +95,7 @@ class Emulator:
                 self._json = HostJson.read(folder)
             else:
                 self._json = HostJson.parse(host_json, folder / "host.json")
+            self._notes += [f"warning: {line}" for line in self._json.passed_over]
             settings = self._settings(folder, storage)
             if replay_always:
                 settings = AppSettings({**settings.values, LIVE_VARIABLE: "0"})

@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
+from ostinato.testing.azure import host_rules
 from ostinato.testing.azure.options import HubOptions
 from ostinato.testing.azure.worker import BindingError
 
@@ -55,6 +56,8 @@ class HostJson:
     route_prefix: str = "api"
     function_timeout: timedelta | None = None
     queues: QueueOptions = field(default_factory=QueueOptions)
+    passed_over: tuple[str, ...] = ()
+    """What is said of keys that mean nothing."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -74,31 +77,36 @@ class HostJson:
             SettingsError: It is not as it should be.
         """
         whole = _object(text, path)
+        try:
+            host_rules.check(whole)
+        except host_rules.HostJsonRefused as error:
+            raise SettingsError(f"{path}: {error}") from None
         extensions = _section(whole, "extensions", path)
         durable = _section(extensions, "durableTask", path)
         queues = _section(extensions, "queues", path)
-        encoding = str(queues.get("messageEncoding", "base64")).lower()
+        encoding = str(_value(queues, "messageEncoding", "base64")).lower()
         if encoding not in {"base64", "none"}:
             raise SettingsError(f"{path}: messageEncoding is 'base64' or 'none', not {encoding!r}")
-        timeout = whole.get("functionTimeout")
+        timeout = _value(whole, "functionTimeout")
         storage = _section(durable, "storageProvider", path)
-        version = durable.get("defaultVersion")
+        version = _value(durable, "defaultVersion")
         return cls(
-            hub_name=str(durable.get("hubName") or cls().hub_name),
+            hub_name=str(_value(durable, "hubName") or cls().hub_name),
             hub=HubOptions(
                 control_queue_buffer=_number(
                     storage, "controlQueueBufferThreshold", HubOptions().control_queue_buffer, path
                 ),
                 default_version=None if version is None else str(version),
             ),
-            route_prefix=str(_section(extensions, "http", path).get("routePrefix", "api")),
+            route_prefix=str(_value(_section(extensions, "http", path), "routePrefix", "api")),
             function_timeout=None if timeout in (None, "-1") else timespan(timeout, path),
             queues=QueueOptions(
                 batch_size=_number(queues, "batchSize", 16, path),
                 max_dequeue_count=_number(queues, "maxDequeueCount", 5, path),
-                visibility_timeout=timespan(queues.get("visibilityTimeout", "00:00:00"), path),
+                visibility_timeout=timespan(_value(queues, "visibilityTimeout", "00:00:00"), path),
                 base64=encoding == "base64",
             ),
+            passed_over=tuple(host_rules.passed_over(whole)),
         )
 
 
@@ -207,14 +215,19 @@ def _object(text: str, path: Path) -> Mapping[str, Any]:
 
 
 def _section(whole: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
-    value: Any = whole.get(name, {})
+    value = _value(whole, name, dict[str, Any]())
     if not isinstance(value, dict):
         raise SettingsError(f"{path}: {name!r} is no JSON object")
     return cast(dict[str, Any], value)
 
 
+def _value(section: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    value = host_rules.named(section, name)
+    return default if value is None else value
+
+
 def _number(section: Mapping[str, Any], name: str, default: int, path: Path) -> int:
-    value: Any = section.get(name, default)
+    value = _value(section, name, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise SettingsError(f"{path}: {name} is a whole number from 1 on, not {value!r}")
     return value
