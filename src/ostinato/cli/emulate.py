@@ -129,22 +129,27 @@ def _what_is_missing(folder: Path) -> str | None:
 
     Raises:
         UsageError: The folder has no function_app.py, or no application to write a host.json for.
+        PackagingError: What pyproject.toml says of host.json makes none.
     """
     from ostinato_azure.packaging.build import function_app_py
-    from ostinato_azure.packaging.errors import PackagingError
     from ostinato_azure.packaging.host_json import host_json
-    from ostinato_azure.packaging.settings import read_settings
+    from ostinato_azure.packaging.settings import read_settings, read_table
 
     absent = next((n for n in ("function_app.py", "host.json") if not (folder / n).is_file()), None)
     if absent is None:
         return None
+    settings = read_settings(folder)
     try:
-        settings, found = read_settings(folder), app_reference(None, folder.resolve())
-    except (PackagingError, UsageError) as error:
+        found = app_reference(None, folder.resolve())
+    except UsageError as error:
+        if error.__cause__ is not None:  # a mistake in the application, which is to be mended first
+            raise
         why = str(error).partition("\nhint:")[0]
+        hint = 'name the application in pyproject.toml: [tool.ostinato] app = "module:attribute"'
+        is_named = "app" in read_table(folder, "tool", "ostinato")
         raise UsageError(
-            f"there is no {absent} in {folder.resolve()}, and none can be written: {why}\n"
-            'hint: name the application in pyproject.toml: [tool.ostinato] app = "module:attribute"'
+            f"there is no {absent} in {folder.resolve()}, and none can be written: {why}"
+            + ("" if is_named else f"\nhint: {hint}")
         ) from None
     if absent == "function_app.py":
         raise UsageError(

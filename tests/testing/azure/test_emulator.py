@@ -739,6 +739,25 @@ def told(folder):
     return err
 
 
+def test_a_mistake_in_the_application_is_told_as_it_is_where_host_json_is_to_be_written(tmp_path):
+    write(tmp_path, app=OURS)
+    (tmp_path / "pyproject.toml").write_text('[tool.ostinato]\napp = "flows:app"\n')
+    (tmp_path / "flows.py").write_text(
+        """import ostinato\n\napp = ostinato.App("twice")\napp.activity(name="a")(print)\n"""
+        """app.activity(name="a")(repr)\n"""
+    )
+    assert told(tmp_path) == (
+        "error: module 'flows' cannot be imported: RegistrationError: activity 'a' is registered"
+        f" twice; give one of them name=...\n  {tmp_path / 'flows.py'}:5:"
+        ' app.activity(name="a")(repr)\n'
+    )
+    (tmp_path / "flows.py").write_text("")
+    assert told(tmp_path) == (
+        f"error: there is no host.json in {tmp_path}, and none can be written:"
+        " module 'flows' has no app 'app'; there are none\n"
+    )
+
+
 def test_what_a_folder_lacks_is_told_with_the_mend(tmp_path, start):
     assert told(tmp_path).splitlines()[-1] == (
         'hint: name the application in pyproject.toml: [tool.ostinato] app = "module:attribute"'
