@@ -34,6 +34,9 @@ PACKAGES = Path(".python_packages", "lib", "site-packages")
 DYNLOAD = "lib-dynload"
 """The folder of the standard library's extension modules."""
 
+FAILURES = "ostinato_azure.live"
+"""Logs the failures of instances, for alerts: here the host tells them, with the name."""
+
 WORKERS_OWN = {"azure_functions_runtime", "azurefunctions", "markupsafe", "werkzeug"}
 """What an app's process has on Azure, too, beside azure.functions."""
 
@@ -47,6 +50,7 @@ def main(folder: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for noisy in ("azure", "azure_functions_runtime", "httpcore", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger(FAILURES).disabled = True
     sys.path[:0] = [str(folder / PACKAGES), str(folder)]
     asyncio.run(serve(folder, frames_in, frames_out))
 
