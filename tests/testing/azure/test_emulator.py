@@ -484,6 +484,16 @@ def test_a_function_that_fails_is_told_with_the_apps_own_line_and_none_of_the_li
     assert where == f"  {folder / 'function_app.py'}:8: return req.get_json()"
 
 
+def test_an_application_that_is_not_wrapped_is_told_with_the_mend(folder):
+    write(folder, app='import ostinato\n\nours = ostinato.App("bare")\n')
+    with pytest.raises(IndexingFailed) as caught:
+        emulate(folder)
+    assert str(caught.value).partition("\n")[2] == (
+        "hint: 'ours' is an application and no function app yet:"
+        " app = ostinato_azure.function_app(ours)"
+    )
+
+
 def with_an_environment(folder, library):
     """Makes a virtual environment within a project, as people do, that has a module."""
     environment = folder / ".venv"

@@ -82,7 +82,9 @@ async def serve(folder: Path, frames_in: IO[bytes], frames_out: IO[bytes]) -> No
     listed = await worker.functions_metadata_request(_request("metadata", None, protos))
     failure = getattr(started.result, "exception", None)
     if failure is not None:
-        send({"failed": failure.message, "stack": failure.stack_trace})
+        has_none = "Could not find top level function app" in failure.message
+        mend = how_to_wrap(sys.modules["function_app"]) if has_none else ""
+        send({"failed": failure.message + mend, "stack": failure.stack_trace})
         return
     functions = listed.function_metadata_results
     if functions is None:
@@ -111,6 +113,18 @@ def how_to_get_it() -> str:
     if sys.version_info >= (3, 13):
         return needed
     return f"{needed}: this is Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+def how_to_wrap(module: ModuleType) -> str:
+    """What to do where a module has no function app, but an application of Ostinato's."""
+    for name, value in vars(module).items():
+        kind = value.__class__
+        if (kind.__module__.partition(".")[0], kind.__name__) == ("ostinato", "App"):
+            return (
+                f"\nhint: {name!r} is an application and no function app yet:"
+                f" app = ostinato_azure.function_app({name})"
+            )
+    return ""
 
 
 def hide_environment(own: list[str]) -> None:

@@ -40,6 +40,7 @@ from ostinato.testing.azure.worker import (
     Text,
     readable,
 )
+from ostinato.testing.azure.worker_child import how_to_wrap
 
 _LOCAL = threading.local()
 _LOOP_LOCK = threading.Lock()
@@ -133,7 +134,10 @@ def load_app(folder: Path) -> func.FunctionRegister:
         ) from error
     apps = [value for value in vars(module).values() if isinstance(value, func.FunctionRegister)]
     if len(apps) != 1:
-        raise IndexingFailed(f"{path} declares {len(apps) or 'no'} function apps; one is needed")
+        mend = "" if apps else how_to_wrap(module)
+        raise IndexingFailed(
+            f"{path} declares {len(apps) or 'no'} function apps; one is needed{mend}"
+        )
     return apps[0]
 
 
