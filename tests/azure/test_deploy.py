@@ -363,6 +363,32 @@ def test_templates_that_are_not_there_are_asked_for(tmp_path: Path):
         check(deployment(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("instanceMemory", 512, "the template has no parameter instanceMemory: is it instanceMem"),
+        ("mine", 1, "the template has no parameter mine"),
+        ("instanceMemoryMB", "512", "instanceMemoryMB is of type int, which its value is not"),
+        ("maximumInstanceCount", True, "maximumInstanceCount is of type int, which its value is"),
+        ("appSettings", [], "appSettings is of type secureObject, which its value is not"),
+    ],
+)
+def test_parameters_that_the_template_would_not_take_are_told_by_a_dry_run(
+    project: Path, az: Az, name: str, value: Any, said: str
+):
+    write(project, {"prod.json": json.dumps({"parameters": {name: {"value": value}}})})
+    dry = ["deploy", "azure", "-g", "rg", "--dry-run", "--parameters", "prod.json"]
+    refused = ostinato(project, *dry, path=az.folder)
+    assert refused.returncode == 2
+    assert f"error: prod.json: {said}" in refused.stderr
+
+
+def test_parameters_in_any_case_and_from_a_key_vault_are_the_templates_to_take(project: Path):
+    given = {"INSTANCEMEMORYMB": {"value": 512}, "namePrefix": {"reference": {}}}
+    write(project, {"prod.json": json.dumps({"parameters": given})})
+    check(deployment(project, parameters=project / "prod.json"))
+
+
 def test_parameters_of_another_environment_take_the_place_of_the_projects(project: Path, az: Az):
     staging = write(project, {"staging.json": "{}"}) / "staging.json"
     (project / PARAMETERS).unlink()

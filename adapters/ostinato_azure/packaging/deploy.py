@@ -23,6 +23,7 @@ from ostinato_azure.packaging.parameters import (
     PYTHON,
     SETTINGS,
     app_settings,
+    check_parameters,
     check_settings,
     stated_settings,
 )
@@ -195,7 +196,7 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(deployment: Deployment) -> None:
-    """See that the templates are there, and name and settings are such as Azure takes.
+    """See that the templates are there, and name, parameters and settings are as Azure takes them.
 
     Raises:
         PackagingError: They are not.
@@ -210,6 +211,7 @@ def check(deployment: Deployment) -> None:
             raise PackagingError(f"there is no {name}: write it with ostinato synth azure")
     if deployment.only is Part.EVENTS and not deployment.has(Part.EVENTS):
         raise PackagingError(f"there is no {EVENTS}: no orchestration has a Blob trigger")
+    check_parameters(deployment.parameters_file(), _read(deployment.project / MAIN).parameters)
     check_settings(deployment.settings, "--setting")
     check_settings(stated_settings(deployment.parameters_file()), str(deployment.parameters_file()))
 

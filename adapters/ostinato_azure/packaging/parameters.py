@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,18 @@ _ELSEWHERE = {
 }
 """Refused by Flex Consumption, which has properties of the site in their place:
 https://learn.microsoft.com/azure/azure-functions/functions-app-settings#flex-consumption-plan-deprecations"""
+
+
+_TYPES: Mapping[str, type] = {
+    "array": list,
+    "bool": bool,
+    "int": int,
+    "object": dict,
+    "secureobject": dict,
+    "securestring": str,
+    "string": str,
+}
+"""What JSON gives for each type of a template's parameters."""
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -92,6 +105,27 @@ def check_settings(names: Iterable[str], where: str) -> None:
             raise PackagingError(f"{where}: {name} is set by the template, to its own account")
         if name.lower() in _ELSEWHERE:
             raise PackagingError(f"{where}: Flex Consumption takes no setting {name}")
+
+
+def check_parameters(file: Path, declared: Mapping[str, Any]) -> None:
+    """See that a template has the parameters of a file, and that their values are of its types.
+
+    Args:
+        file: The file of parameters.
+        declared: The template's, as it declares them.
+
+    Raises:
+        PackagingError: It is no file of parameters, or the template would not take them.
+    """
+    known = {name.lower(): name for name in declared}
+    for name, entry in _read(file).items():
+        if name.lower() not in known:
+            close = difflib.get_close_matches(name.lower(), known, n=1)
+            hint = f": is it {known[close[0]]}?" if close else ""
+            raise PackagingError(f"{file}: the template has no parameter {name}{hint}")
+        kind = declared[known[name.lower()]]["type"]
+        if entry.value is not None and type(entry.value) is not _TYPES[kind.lower()]:
+            raise PackagingError(f"{file}: {name} is of type {kind}, which its value is not")
 
 
 def _read(file: Path) -> dict[str, _Entry]:
