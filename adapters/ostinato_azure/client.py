@@ -246,8 +246,17 @@ class AzureClient:
         are looked at here, so a page may hold fewer than asked for, or none. What is claimed is
         not fetched, unless tags are asked for and may be in it.
         """
+        return self._list(query, {})
+
+    def list_outlines(self, query: Query) -> Page:
+        """As `list_instances`, without inputs, which may be many and large: so of versions and
+        tags nothing is told, and none can be asked for."""
+        assert not query.tags
+        return self._list(query, BRIEF)
+
+    def _list(self, query: Query, options: Mapping[str, str]) -> Page:
         arguments.count(query.page_size, "page_size")
-        conditions = {"top": str(query.page_size)}
+        conditions = {"top": str(query.page_size), **options}
         if query.statuses:
             conditions["runtimeStatus"] = ",".join(query.statuses)
         if query.created_from is not None:
@@ -477,7 +486,7 @@ class AzureClient:
         count = 0
         finished = [
             (i.instance_id, i.runtime_status, i.created_at)
-            for page in pages(self, query)
+            for page in pages(self.list_instances, query)
             for i in page.instances
             if i.runtime_status.is_finished
         ]

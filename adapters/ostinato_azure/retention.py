@@ -5,7 +5,11 @@ Azure has nothing of the kind, so a timer looks for them once an hour.
 
 from __future__ import annotations
 
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from threading import Lock
 
 from ostinato.client import InstanceStatus, Query, pages
 from ostinato.definitions import Registry
@@ -15,8 +19,17 @@ from ostinato_azure.client import AzureClient
 TIMER = "2 17 * * * *"
 """Once an hour, not when everybody else's timers run."""
 
-MOST = 1_000
-"""Instances that one run forgets at most; the others are for the next."""
+LASTS = 240.0
+"""Seconds after which a run leaves the others to the next; a Consumption plan gives it 300."""
+
+AT_A_TIME = 8
+"""Instances that are forgotten side by side: each takes several requests."""
+
+FINISHED = ("Completed", "Failed", "Terminated")
+
+_PAGE = 1_000
+
+_logger = logging.getLogger(__name__)
 
 
 def least_time(registry: Registry) -> timedelta | None:
@@ -28,6 +41,8 @@ def least_time(registry: Registry) -> timedelta | None:
 def forget_expired(now: datetime, client: AzureClient, registry: Registry) -> int:
     """Forget instances whose time is up, and their children; return how many there were.
 
+    It ends when its time is up, and the next run goes on.
+
     Args:
         now: The time.
         client: Of the function app.
@@ -37,30 +52,66 @@ def forget_expired(now: datetime, client: AzureClient, registry: Registry) -> in
         OstinatoError: One could not be forgotten; the first such error, after all others were
             tried.
     """
-    count, failed = 0, None
-    for instance_id in _expired(client, registry, now):
-        try:
-            count += client.purge(instance_id)
-        except (InstanceNotFoundError, InstanceExistsError):
-            continue  # forgotten with its parent, or started again
-        except OstinatoError as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
-    return count
-
-
-def _expired(client: AzureClient, registry: Registry, now: datetime) -> list[str]:
     least = least_time(registry)
     if least is None:
-        return []
-    query = Query(status=("Completed", "Failed", "Terminated"), created_to=now - least)
-    expired: list[str] = []
-    for page in pages(client, query):
-        expired += [i.instance_id for i in page.instances if _is_over(i, registry, now)]
-        if len(expired) >= MOST:
-            break
-    return expired[:MOST]
+        return 0
+    query = Query(status=FINISHED, created_to=now - least, page_size=_PAGE)
+    ask = client.list_instances if _needs_versions(registry) else client.list_outlines
+    run = _Run(client)
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        before = -1
+        while run.count > before and not run.is_late:
+            # Pages may be counted, so that what was forgotten moves others past the next one.
+            before = run.count
+            for page in pages(ask, query):
+                expired = [i.instance_id for i in page.instances if _is_over(i, registry, now)]
+                list(pool.map(run.forget, expired))
+                if run.is_late:
+                    break
+    if run.is_late:
+        _logger.warning("%d instances were forgotten in time; the next run goes on", run.count)
+    if run.failed is not None:
+        raise run.failed
+    return run.count
+
+
+class _Run:
+    """What has been forgotten, and what could not be."""
+
+    def __init__(self, client: AzureClient) -> None:
+        self._client = client
+        self._ends = time.monotonic() + LASTS
+        self._lock = Lock()
+        self.count = 0
+        self.failed: OstinatoError | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its time is up."""
+        return time.monotonic() >= self._ends
+
+    def forget(self, instance_id: str) -> None:
+        """Forget an instance, unless time is up."""
+        if self.is_late:
+            return
+        try:
+            count = self._client.purge(instance_id)
+        except (InstanceNotFoundError, InstanceExistsError):
+            return  # forgotten with its parent, or started again
+        except OstinatoError as error:
+            with self._lock:
+                self.failed = self.failed or error
+            return
+        with self._lock:
+            self.count += count
+
+
+def _needs_versions(registry: Registry) -> bool:
+    """Whether versions of one orchestration are kept for unlike times."""
+    kept: dict[str, set[float | None]] = {}
+    for definition in registry.orchestrations():
+        kept.setdefault(definition.name, set()).add(definition.purge_after)
+    return any(len(times) > 1 for times in kept.values())
 
 
 def _is_over(status: InstanceStatus, registry: Registry, now: datetime) -> bool:

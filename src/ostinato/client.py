@@ -233,11 +233,14 @@ class Client(Protocol):
         ...
 
 
-def pages(client: Client, query: Query) -> Iterator[Page]:
-    """Ask for the pages that ``query`` finds, from the first one on, each when it is wanted."""
+def pages(ask: Callable[[Query], Page], query: Query) -> Iterator[Page]:
+    """Ask for the pages that ``query`` finds, from the first one on, each when it is wanted.
+
+    ``ask`` is a client's ``list_instances``, or something like it.
+    """
     page: str | None = None
     while True:
-        found = client.list_instances(msgspec.structs.replace(query, page=page))
+        found = ask(msgspec.structs.replace(query, page=page))
         yield found
         page = found.next_page
         if page is None:

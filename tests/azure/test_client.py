@@ -610,7 +610,7 @@ def test_instances_are_listed_by_status_time_prefix_tags_and_page(
     client.start("waits", instance_id="b0")
 
     def found(**conditions: Any) -> set[str]:
-        listed = pages(client, Query(page_size=2, **conditions))
+        listed = pages(client.list_instances, Query(page_size=2, **conditions))
         return {status.instance_id for page in listed for status in page.instances}
 
     assert found() == {"a0", "a1", "a2", "b0"}

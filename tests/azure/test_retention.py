@@ -121,12 +121,38 @@ def test_the_time_begins_with_the_end(stand: Stand) -> None:
 
 
 def test_what_one_run_leaves_is_for_the_next(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "MOST", 2)
     for number in range(3):
         stand.client.start("longer", instance_id=f"n{number}")
     stand.host.settle()
-    assert stand.forget_after(timedelta(days=1)) == 2
-    assert stand.forget_after(timedelta(0)) == 1
+    with monkeypatch.context() as hurry:
+        hurry.setattr(retention, "LASTS", 0.0)
+        assert stand.forget_after(timedelta(days=1)) == 0
+    assert stand.forget_after(timedelta(0)) == 3
+
+
+def test_all_pages_are_seen_to_in_one_run(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_PAGE", 2)
+    for number in range(7):
+        stand.client.start("longer" if number % 3 else "child", instance_id=f"n{number}")
+    stand.host.settle()
+    assert stand.forget_after(timedelta(days=1)) == 4
+    assert stand.client.get_status("n6").name == "child"
+
+
+def test_inputs_are_read_only_where_a_version_must_be_told(stand: Stand) -> None:
+    asked: list[str] = []
+
+    class Noting(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            asked.append(request.url.params.get("showInput", "true"))
+            return super().handle_request(request)
+
+    alike = ost.App("alike")
+    alike.orchestration(purge_after=timedelta(hours=1))(quick)
+    for application in (alike, app):
+        with closing(AzureClient(stand.host.url, transport=Noting())) as client:
+            forget_expired(stand.clock.now(), client, application.registry)
+    assert asked == ["false", "true"]
 
 
 def test_where_the_version_is_not_told_the_longest_time_holds(stand: Stand) -> None:

@@ -42,7 +42,7 @@ def _first(client: Client, query: Query, limit: int) -> Listing:
     """The first of those that are listed newest first."""
     size = min(limit, query.page_size)
     found: list[InstanceStatus] = []
-    for page in pages(client, msgspec.structs.replace(query, page_size=size)):
+    for page in pages(client.list_instances, msgspec.structs.replace(query, page_size=size)):
         found += page.instances
         if len(found) >= limit:
             is_cut = page.next_page is not None or len(found) > limit
@@ -56,7 +56,7 @@ def _newest_of_all(client: Client, query: Query, limit: int) -> Listing:
 
     def all_of_them() -> Iterator[InstanceStatus]:
         nonlocal is_partial
-        every = pages(client, msgspec.structs.replace(query, page_size=PAGE))
+        every = pages(client.list_instances, msgspec.structs.replace(query, page_size=PAGE))
         for page in islice(every, LOOKED_AT // PAGE):
             is_partial = page.next_page is not None
             yield from page.instances
