@@ -206,7 +206,7 @@ class AzureClient:
 
     def wait(self, instance_id: str, timeout: float | None = None) -> InstanceStatus:
         """See `Client.wait`; the instance is asked for again and again, ever less often."""
-        status = self._await(
+        status = self.await_status(
             instance_id, lambda status: status.is_finished, timeout, answers_in_time=True
         )
         if not status.is_finished:
@@ -216,7 +216,7 @@ class AzureClient:
             )
         return self.get_status(instance_id)
 
-    def _await(
+    def await_status(
         self,
         instance_id: str,
         is_enough: Callable[[RuntimeStatus], bool],
@@ -335,7 +335,7 @@ class AzureClient:
             if found is not None:
                 self._terminate_children(found, seen, is_later=True)
             raise
-        self._await(instance_id, lambda status: status.is_finished, _TAKES_EFFECT_IN)
+        self.await_status(instance_id, lambda status: status.is_finished, _TAKES_EFFECT_IN)
         self._terminate_children(self._api.get(instance_id, EVENTS), seen, is_later=False)
 
     def _terminate_children(self, found: dict[str, Any], seen: set[str], *, is_later: bool) -> None:
@@ -373,14 +373,16 @@ class AzureClient:
         why = reason_text(reason)
         if self.runtime_status(instance_id) is not RuntimeStatus.SUSPENDED:
             self._api.steer(instance_id, "suspend", why)
-            self._await(instance_id, _holds, _TAKES_EFFECT_IN)
+            self.await_status(instance_id, _holds, _TAKES_EFFECT_IN)
 
     def resume(self, instance_id: str, reason: str = "") -> None:
         """See `Client.resume`; it has taken effect, unless the app is down."""
         why = reason_text(reason)
         if _holds(self.runtime_status(instance_id)):
             self._api.steer(instance_id, "resume", why)
-            self._await(instance_id, lambda s: s is not RuntimeStatus.SUSPENDED, _TAKES_EFFECT_IN)
+            self.await_status(
+                instance_id, lambda s: s is not RuntimeStatus.SUSPENDED, _TAKES_EFFECT_IN
+            )
 
     def rewind(self, instance_id: str, reason: str = "") -> None:
         """See `Client.rewind`.

@@ -9,7 +9,12 @@ import msgspec
 from ostinato.events import Json
 
 
-class Send(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class _Operation(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    tries: int = 0
+    """How often it was tried before, and failed."""
+
+
+class Send(_Operation, frozen=True):
     """Raise an event on another instance; an unknown or finished one is no error.
 
     With ``may_be_new`` it is a child that was just asked for: it is unknown until its first turn
@@ -23,7 +28,7 @@ class Send(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     may_be_new: bool = False
 
 
-class StartDetached(msgspec.Struct, frozen=True, tag=True):
+class StartDetached(_Operation, frozen=True):
     """Start an instance that belongs to nobody; one that exists is left alone.
 
     ``input`` is a payload: data, or an envelope around it.
@@ -34,17 +39,22 @@ class StartDetached(msgspec.Struct, frozen=True, tag=True):
     input: Json
 
 
-class TerminateTree(msgspec.Struct, frozen=True, tag=True):
+class TerminateTree(_Operation, frozen=True):
     """End an instance, which may be as new as that of `Send`, and its open children."""
 
     instance_id: str
     reason: str
 
 
-class CheckId(msgspec.Struct, frozen=True, tag=True):
-    """Answer ``free``, or ``taken`` while an unfinished instance has the id."""
+class CheckId(_Operation, frozen=True):
+    """Answer ``free``, or ``taken`` while an unfinished instance has the id.
+
+    With ``lingers`` that was a child which has ended: Azure Storage tells its parent first, and
+    writes its row after.
+    """
 
     instance_id: str
+    lingers: bool = False
 
 
 Operation: TypeAlias = Send | StartDetached | TerminateTree | CheckId
@@ -65,6 +75,12 @@ def read_operation(text: Json) -> Operation:
         msgspec.MsgspecError: The text is none.
     """
     return _decoder.decode(text)
+
+
+def once_more(text: Json) -> Json:
+    """Return an operation that failed, to be tried again."""
+    operation = read_operation(text)
+    return operation_text(msgspec.structs.replace(operation, tries=operation.tries + 1))
 
 
 def for_a_child(text: Json) -> Json:

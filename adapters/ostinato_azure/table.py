@@ -139,6 +139,7 @@ class Table:
         self._early: list[Event] = []
         self._children: set[str] = set()
         """Ids of the children that are asked for and have not ended."""
+        self._ended_children: set[str] = set()
         self._ending: set[int] = set()
         self._tags: dict[str, str] | None = None
         self._clock_stands_at = datetime.max
@@ -397,6 +398,7 @@ class Table:
         entry.finished = True
         if entry.kind is Kind.CHILD:
             self._children.discard(entry.instance_id)
+            self._ended_children.add(entry.instance_id)
         if entry.group is not None:
             self._groups.ended(entry.group)
         return entry
@@ -423,6 +425,7 @@ class Table:
         if isinstance(event, ev.TaskFailed) and entry.tries < TRIES - 1:
             again = entry.once_more()
             again.tries += 1
+            again.text = operations.once_more(entry.text)
             self._ready.append(again)
             return
         if isinstance(event, ev.TaskFailed) and self._live:
@@ -574,7 +577,8 @@ class Table:
         elif action.instance_id in self._children:
             self._refuse_child(action)
         else:
-            self._operate(operations.CheckId(action.instance_id), action)
+            lingers = action.instance_id in self._ended_children
+            self._operate(operations.CheckId(action.instance_id, lingers=lingers), action)
 
     def _child(self, action: CreateSubOrchestration, *, again: bool) -> Entry:
         self._children.add(action.instance_id)

@@ -23,6 +23,7 @@ from ostinato_azure.operations import (
     Send,
     StartDetached,
     TerminateTree,
+    once_more,
     operation_text,
 )
 from ostinato_azure.webhook import AzureError
@@ -157,6 +158,27 @@ def test_a_child_that_never_appears_is_told(
     monkeypatch.setattr(appearing, "APPEARS_IN", 0.1)
     with pytest.raises(ost.InstanceNotFoundError, match="never"):
         perform(operation_text(operation), client)
+
+
+def test_an_id_is_free_as_soon_as_a_child_that_is_known_to_have_ended_has(
+    client: AzureClient,
+) -> None:
+    client.start("collects", instance_id="one")
+    ending = threading.Thread(target=client.raise_event, args=("one", "e", "end"))
+    ending.start()
+    assert perform(operation_text(CheckId("one", lingers=True)), client) == "free"
+    ending.join()
+
+
+def test_what_failed_is_tried_again_after_a_pause_that_grows(
+    client: AzureClient,
+) -> None:
+    pauses: list[float] = []
+    text = operation_text(CheckId("nobody"))
+    for _ in range(4):
+        text = once_more(text)
+        assert perform(text, client, pause=pauses.append) == "free"
+    assert pauses == [2.0, 4.0, 8.0, 16.0]
 
 
 def test_what_has_ended_needs_no_ending(client: AzureClient, twice: Twice) -> None:

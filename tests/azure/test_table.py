@@ -229,7 +229,7 @@ def test_an_operation_that_fails_is_asked_for_again_a_number_of_times(
     host = Host("sends")
     host.begin()
     tries, entries, host_id = 1, host.turn(host.failed(0)), 1
-    while entries and operation(entries[0]) == Send("a", "e", '"a"', "e:0"):
+    while entries and operation(entries[0]) == Send("a", "e", '"a"', "e:0", tries=tries):
         tries += 1
         host_id += 1
         entries = host.turn(host.failed(host_id))
