@@ -531,6 +531,9 @@ def test_without_az_one_is_told_where_to_get_it(project: Path, tmp_path: Path):
     assert result.returncode == 2
     assert "there is no az on the PATH" in result.stderr
     assert "Traceback" not in result.stderr
+    dry = ostinato(project, "deploy", "azure", "-g", "rg", "--dry-run", path=empty)
+    assert dry.returncode == 0
+    assert "warning: there is no az on the PATH" in dry.stderr
 
 
 def test_who_is_not_signed_in_is_told_how_to(project: Path, az: Az):

@@ -202,6 +202,13 @@ def deploy_azure(
         for route in open_routes(found):
             _note(f"note: anybody may send {route}: it asks for no key (auth=HttpAuth(...))")
         if dry_run:
+            from ostinato_azure.packaging.errors import PackagingError
+            from ostinato_azure.packaging.tools import AzureCli
+
+            try:
+                AzureCli.find()
+            except PackagingError as error:
+                _note(f"warning: {error}")
             if unset := [name for name, value in deployment.settings.items() if not value]:
                 _note(f"warning: not set in this environment: {', '.join(unset)}")
             built_by = ["ostinato", "build", "azure", "--output", str(built), "--python", chosen]

@@ -36,6 +36,7 @@ def replay_history(app: App, history: Sequence[Event]) -> None:
     orchestration.close()
     if isinstance(outcome, Failed) and outcome.failure.type in (
         "NonDeterminismError",
+        "TooManyTasksError",
         "UnknownNameError",
     ):
         raise NonDeterminismError(outcome.failure.message)

@@ -596,6 +596,8 @@ class StoreContract:
             (Query(created_from=NOW), ["etlx3", "etl_2"]),
             (Query(created_to=NOW), ["etl_2", "etl_1"]),
             (Query(created_from=NOW, created_to=NOW), ["etl_2"]),
+            (Query(name="load"), ["etlx3"]),
+            (Query(name="LOAD"), []),
             (Query(prefix="etl_"), ["etl_2", "etl_1"]),
             (Query(prefix="ETL"), []),
             (Query(prefix="%"), []),
@@ -613,6 +615,7 @@ class StoreContract:
             head("etl_2", status=RuntimeStatus.FAILED),
             head(
                 "etlx3",
+                name="load",
                 created_at=NOW + SECOND,
                 status=RuntimeStatus.COMPLETED,
                 tags={"it's": 'a "tag"', "user": "ada"},
