@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import ostinato as ost
 from orchestrations import app
 from ostinato import events as ev
 from ostinato.errors import NonDeterminismError
 from ostinato.events import Event, events_from_json
 from ostinato.testing import replay_history
+from tests.histories import started, turn
 
 GOLDENS = sorted((Path(__file__).parent / "goldens").glob("*.json"))
 
@@ -49,3 +51,17 @@ def test_another_output_is_a_difference():
     history[-1] = msgspec.structs.replace(history[-1], result='"another"')
     with pytest.raises(NonDeterminismError, match="ended as Completed"):
         replay_history(app, history)
+
+
+def test_code_that_asks_without_end_is_a_difference():
+    changed = ost.App("changed")
+    changed.foreign_activity("work")
+
+    @changed.orchestration
+    def flow(ctx: ost.OrchestrationContext):
+        while True:
+            ctx.call_activity("work")
+        yield
+
+    with pytest.raises(NonDeterminismError, match="yield"):
+        replay_history(changed, [turn(0), started("flow")])
