@@ -61,7 +61,8 @@ def http_request(request: Any) -> HttpRequest:
 
 
 def is_allowed(auth: HttpAuth | None, request: HttpRequest) -> bool:
-    """Whether the caller shows what the webhook asks for; a secret not set opens nothing.
+    """Whether the caller shows what the webhook asks for; a secret not set opens nothing, nor
+    does the signature of no body, which would open every path.
 
     The log says which one that is, once; the caller is not told.
     """
@@ -74,7 +75,7 @@ def is_allowed(auth: HttpAuth | None, request: HttpRequest) -> bool:
     secret = os.environ.get(auth.hmac_env, "") if auth.hmac_env else ""
     signature = "sha256=" + hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
     given = request.headers.get("x-hub-signature-256", "")
-    if secret and hmac.compare_digest(given.encode(), signature.encode()):
+    if secret and request.body and hmac.compare_digest(given.encode(), signature.encode()):
         return True
     for variable in (auth.key_env, auth.hmac_env):
         if variable and not os.environ.get(variable):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
@@ -156,6 +158,31 @@ def test_a_webhook_with_a_key_starts_nothing_without_it(name: str, monkeypatch: 
         assert httpx.post(url, json=1, headers={"x-functions-key": "wrong"}).status_code == 401
         assert httpx.post(url, json=1, headers={"x-functions-key": "secret"}).status_code == 202
         assert outputs(host, app) == [1]
+
+
+def test_a_signature_opens_a_webhook_for_its_body_and_for_no_other(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TAKE_SECRET", "secret")
+    app = ost.App("signed")
+    auth = ost.HttpAuth(hmac_env="TAKE_SECRET")
+    app.orchestration(name="take", triggers=[ost.Http("take/{who}", auth=auth)])(
+        lambda ctx: (yield)
+    )
+
+    def signature(body: bytes) -> str:
+        return "sha256=" + hmac.new(b"secret", body, hashlib.sha256).hexdigest()
+
+    with host_of(app, AppSettings({})) as host:
+        answers = [
+            httpx.post(
+                f"{host.url}/api/take/ada",
+                content=body,
+                headers={"x-hub-signature-256": signature(signed)},
+            ).status_code
+            for body, signed in ((b"1", b"1"), (b"2", b"1"), (b"", b""))
+        ]
+    assert answers == [202, 401, 401]
 
 
 @pytest.mark.parametrize("way", ["key_env", "hmac_env"])
