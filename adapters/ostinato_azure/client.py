@@ -34,7 +34,7 @@ from ostinato.ids import validate_instance_id
 from ostinato.replay import PARENT_ENDED
 from ostinato.starting import check_start
 from ostinato_azure import envelope
-from ostinato_azure.appearing import when_there
+from ostinato_azure.appearing import APPEARS_IN, Patience
 from ostinato_azure.claim_text import Claims
 from ostinato_azure.client_history import Child, children_of, failed_children_of, history_of
 from ostinato_azure.client_payloads import Payloads, UnclaimedError
@@ -50,6 +50,20 @@ _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 2.0
 _TAKES_EFFECT_IN = 10.0
 """Seconds in which a verb that was accepted has its effect, unless the app is down."""
+
+
+class _Ending:
+    """The ending of a tree of instances.
+
+    Args:
+        waits_always: Whether children of an instance that has ended some time ago must appear, too.
+    """
+
+    def __init__(self, *, waits_always: bool = False) -> None:
+        self.waits_always = waits_always
+        self.patience = Patience(APPEARS_IN)
+        self.seen: set[str] = set()
+        """Those that are seen to already."""
 
 
 class AzureClient:
@@ -321,24 +335,53 @@ class AzureClient:
         """
         why = reason_text(reason)
         if cascade:
-            self._terminate_tree(instance_id, why, set())
+            self._terminate_tree(instance_id, why, _Ending())
         else:
             self._api.steer(instance_id, "terminate", why)
 
-    def _terminate_tree(self, instance_id: str, why: str, seen: set[str]) -> None:
-        """End an instance and its open children; ``seen`` are those that are seen to already."""
-        seen.add(instance_id)
+    def terminate_child(self, instance_id: str, reason: str, *, replaces: bool) -> None:
+        """Terminate an instance that may yet have to appear, and its children, which must.
+
+        With ``replaces`` one that has ended may be found in its place until then.
+
+        Raises:
+            InstanceFinishedError: It has ended; open children that it left were ended before.
+            InstanceNotFoundError: It, or a child of its, does not appear.
+        """
+        ending, why = _Ending(waits_always=True), reason_text(reason)
+        self._terminate_tree(instance_id, why, ending, is_new=True, is_other=lambda: replaces)
+
+    def _terminate_tree(
+        self,
+        instance_id: str,
+        why: str,
+        ending: _Ending,
+        *,
+        is_new: bool = False,
+        is_other: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """End an instance, which with ``is_new`` may yet have to appear, and its open children.
+
+        ``is_other`` is as for `Patience.when_there`.
+        """
+        ending.seen.add(instance_id)
+        steer = partial(self._api.steer, instance_id, "terminate", why)
         try:
-            self._api.steer(instance_id, "terminate", why)
+            if is_new:
+                ending.patience.when_there(steer, is_other=is_other)
+            else:
+                steer()
         except InstanceFinishedError:
             found = self._api.find(instance_id, EVENTS)
             if found is not None:
-                self._terminate_children(found, seen, is_later=True)
+                self._terminate_children(found, ending, is_later=True)
             raise
         self.await_status(instance_id, lambda status: status.is_finished, _TAKES_EFFECT_IN)
-        self._terminate_children(self._api.get(instance_id, EVENTS), seen, is_later=False)
+        self._terminate_children(self._api.get(instance_id, EVENTS), ending, is_later=False)
 
-    def _terminate_children(self, found: dict[str, Any], seen: set[str], *, is_later: bool) -> None:
+    def _terminate_children(
+        self, found: dict[str, Any], ending: _Ending, *, is_later: bool
+    ) -> None:
         """End the open children of an instance, unless it ended otherwise than by termination.
 
         With ``is_later``, it ended some time ago, and a child's id may be another's by now.
@@ -348,14 +391,20 @@ class AzureClient:
             return
         first: OstinatoError | None = None
         for child in children_of(found):
-            if not child.is_open or child.instance_id in seen:
+            if not child.is_open or child.instance_id in ending.seen:
                 continue
-            end = partial(self._terminate_tree, child.instance_id, PARENT_ENDED, seen)
             try:
-                if not is_later:
-                    when_there(end)
-                elif self._is_still(child):
-                    end()
+                below = self._api.find(child.instance_id, BRIEF) if is_later else None
+                if below is None and is_later and not ending.waits_always:
+                    continue
+                if below is None or child.is_still(below):
+                    self._terminate_tree(
+                        child.instance_id,
+                        PARENT_ENDED,
+                        ending,
+                        is_new=True,
+                        is_other=partial(self._was_before, child),
+                    )
             except InstanceFinishedError:
                 continue
             except OstinatoError as error:
@@ -363,10 +412,10 @@ class AzureClient:
         if first is not None:
             raise first
 
-    def _is_still(self, child: Child) -> bool:
-        """Whether the child's id is not another instance's by now."""
+    def _was_before(self, child: Child) -> bool:
+        """Whether the instance that is found has had the child's id before it."""
         below = self._api.find(child.instance_id, BRIEF)
-        return below is not None and child.is_still(below)
+        return below is not None and child.was_before(below)
 
     def suspend(self, instance_id: str, reason: str = "") -> None:
         """See `Client.suspend`; it has taken effect, unless the app is down."""

@@ -42,6 +42,18 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the parent has not been told of its end."""
     until: datetime | None
     """When the parent was told of it, or ended itself; None where the history has neither."""
+    begun: datetime | None = None
+    """When it was asked for, where the history tells."""
+
+    def was_before(self, found: dict[str, Any]) -> bool:
+        """Whether the instance found under the child's id was there before it was asked for.
+
+        The API tells of seconds at the most.
+        """
+        created = found.get("createdTime")
+        if self.begun is None or created is None:
+            return False
+        return _time(created) < self.begun.replace(microsecond=0)
 
     def is_still(self, found: dict[str, Any]) -> bool:
         """Whether the instance found under the child's id is the child, not one started since.
@@ -73,6 +85,7 @@ def children_of(found: dict[str, Any]) -> list[Child]:
                 is_open=is_open,
                 # A time before the parent's own is none: a host that tells no times writes 1970.
                 until=None if until is not None and until < begin else until,
+                begun=_told_at(event) if is_open else None,
             )
     return list(children.values())
 

@@ -12,20 +12,21 @@ from ostinato.events import Json
 class _Operation(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     tries: int = 0
     """How often it was tried before, and failed."""
+    replaces: bool = False
+    """Whether it is for a child in whose place one that has ended may be found at first."""
 
 
 class Send(_Operation, frozen=True):
     """Raise an event on another instance; an unknown or finished one is no error.
 
-    With ``may_be_new`` it is a child that was just asked for: it is unknown until its first turn
-    has been written, and is waited for.
+    With ``is_child`` it is a child that has not ended, and must appear.
     """
 
     instance_id: str
     name: str
     data: Json
     event_id: str
-    may_be_new: bool = False
+    is_child: bool = False
 
 
 class StartDetached(_Operation, frozen=True):
@@ -40,14 +41,14 @@ class StartDetached(_Operation, frozen=True):
 
 
 class TerminateTree(_Operation, frozen=True):
-    """End an instance, which may be as new as that of `Send`, and its open children."""
+    """End a child that has not ended, and its open children; all of them must appear."""
 
     instance_id: str
     reason: str
 
 
 class CheckId(_Operation, frozen=True):
-    """Answer ``free``, or ``taken`` while an unfinished instance has the id.
+    """Answer ``free``, ``over`` where the instance that has the id has ended, or ``taken``.
 
     With ``lingers`` that was a child which has ended: Azure Storage tells its parent first, and
     writes its row after.
@@ -83,8 +84,8 @@ def once_more(text: Json) -> Json:
     return operation_text(msgspec.structs.replace(operation, tries=operation.tries + 1))
 
 
-def for_a_child(text: Json) -> Json:
-    """Return a `Send` to a child that has not ended, and may be new."""
+def for_a_child(text: Json, *, replaces: bool) -> Json:
+    """Return a `Send` to a child that has not ended."""
     operation = read_operation(text)
     assert isinstance(operation, Send)
-    return operation_text(msgspec.structs.replace(operation, may_be_new=True))
+    return operation_text(msgspec.structs.replace(operation, is_child=True, replaces=replaces))

@@ -140,6 +140,8 @@ class Table:
         self._children: set[str] = set()
         """Ids of the children that are asked for and have not ended."""
         self._ended_children: set[str] = set()
+        self._replacing: set[str] = set()
+        """Ids of children that had an instance before, which has ended."""
         self._ending: set[int] = set()
         self._tags: dict[str, str] | None = None
         self._clock_stands_at = datetime.max
@@ -304,9 +306,9 @@ class Table:
             self._live, self._undecided = last, held and position > recorded
             self._now = turn.at
             self._feed([ev.OrchestratorStarted(at=turn.at)])
-            if was_suspended:
-                self._fire_held_back()
             for message in turn.messages:
+                if was_suspended:
+                    self._fire_held_back(before=message)
                 self._take(message)
             self._settle()
             for event in turn.scheduled:
@@ -442,6 +444,8 @@ class Table:
             elif event.result == '"taken"':
                 self._refuse_child(entry.action)
             else:
+                if event.result == '"over"':
+                    self._replacing.add(entry.instance_id)
                 self._ready.append(self._child(entry.action, again=True))
         following = self._chains.next(entry.instance_id)
         while (
@@ -465,16 +469,21 @@ class Table:
         elif self._starts_later:
             self._begin()
 
-    def _fire_held_back(self) -> None:
-        """Let timers fire that are due by now, but that the extension sets only when the instance
-        is resumed: what came after they were due would go before them."""
-        for entry in [e for e in self._ready if e.kind is Kind.TIMER and e.core_id >= 0]:
-            assert entry.due is not None and entry.action is not None
-            if entry.due <= self._now:
-                self._ready.remove(entry)
-                if not entry.again:
-                    self._tell([_recorded(entry.action, self._now)])
-                self._feed([ev.TimerFired(at=self._now, task_id=entry.core_id, due=entry.due)])
+    def _fire_held_back(self, *, before: Event) -> None:
+        """Let timers fire that were due before a message came.
+
+        The extension sets none while an instance is suspended, nor the next hop of one that is:
+        what came after they were due would go before them.
+        """
+        came_at = before.due if isinstance(before, ev.TimerFired) else before.at
+        held = [(e.due, e) for e in self._ready if e.kind is Kind.TIMER and e.core_id >= 0]
+        due = [(at, entry) for at, entry in held if at is not None and at <= came_at]
+        for at, entry in sorted(due, key=lambda timer: timer[0]):
+            assert entry.action is not None
+            self._ready.remove(entry)
+            if not entry.again:
+                self._tell([_recorded(entry.action, self._now)])
+            self._feed([ev.TimerFired(at=self._now, task_id=entry.core_id, due=at)])
 
     def _set_timers_anew(self) -> None:
         """The end of an instance cancelled its open timers, which a rewind does not bring back."""
@@ -550,7 +559,8 @@ class Table:
         """Write what an activity is given: only where the host is to be asked for it."""
         action = entry.action
         if isinstance(action, SendEvent) and entry.instance_id in self._children:
-            entry.text = operations.for_a_child(entry.text)
+            replaces = entry.instance_id in self._replacing
+            entry.text = operations.for_a_child(entry.text, replaces=replaces)
         if not isinstance(action, ScheduleTask) or entry.text:
             return entry
         ids = self._core.instance_id, self._core.execution_id
@@ -652,7 +662,10 @@ class Table:
                 and self._core.is_open(entry.core_id)
             ):
                 self._ending.add(entry.core_id)
-                operation = operations.TerminateTree(entry.instance_id, PARENT_ENDED)
+                replaces = entry.instance_id in self._replacing
+                operation = operations.TerminateTree(
+                    entry.instance_id, PARENT_ENDED, replaces=replaces
+                )
                 self._operate(operation, None)
 
     def _starts_after_the_end(self, entry: Entry) -> bool:

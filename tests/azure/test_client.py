@@ -21,6 +21,7 @@ from ostinato.events import Parent
 from ostinato.testing import ManualClock, replay_history
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
+from ostinato_azure import client as azure_client
 from ostinato_azure.client import AzureClient
 from ostinato_azure.webhook import AzureError
 from tests.conformance.harness import EPOCH
@@ -451,18 +452,33 @@ def test_an_instance_is_not_rewound_without_the_child_that_it_failed_with(
     assert client.get_status(instance_id).runtime_status == "Failed"
 
 
-def test_a_child_that_appears_only_when_its_parent_is_ended_is_ended_too(stand: Stand) -> None:
-    stand.host.hub.hold("one-c")
-    stand.client.start("parent", 0, instance_id="one")
+@pytest.mark.parametrize("late", ["one-c", "one-c-c"])
+def test_a_child_that_appears_only_when_its_parent_is_ended_is_ended_too(
+    stand: Stand, late: str
+) -> None:
+    stand.host.hub.hold(late)
+    stand.client.start("parent", 1, instance_id="one")
     stand.settle()
     ending = threading.Thread(target=stand.client.terminate, args=("one", "enough"))
     ending.start()
-    stand.client.wait("one", PATIENCE)
+    stand.client.wait(late.removesuffix("-c"), PATIENCE)
     with pytest.raises(ost.InstanceNotFoundError):
-        stand.client.get_status("one-c")
-    stand.host.hub.release("one-c")
+        stand.client.get_status(late)
+    stand.host.hub.release(late)
     ending.join()
-    assert stand.client.wait("one-c", PATIENCE).output == "parent ended"
+    assert stand.client.wait(late, PATIENCE).output == "parent ended"
+
+
+def test_a_child_that_does_not_appear_when_its_parents_are_ended_is_told(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(azure_client, "APPEARS_IN", 0.1)
+    stand.host.hub.hold("one-c-c")
+    stand.client.start("parent", 1, instance_id="one")
+    stand.settle()
+    with pytest.raises(ost.InstanceNotFoundError, match="one-c-c"):
+        stand.client.terminate("one", "enough")
+    assert stand.client.get_status("one-c").runtime_status == "Terminated"
 
 
 def test_a_history_that_azure_tells_is_refused_by_the_replayer(client: AzureClient) -> None:

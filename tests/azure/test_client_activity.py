@@ -14,7 +14,8 @@ import ostinato_azure
 from ostinato.testing import ManualClock
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.worker_direct import DirectWorker
-from ostinato_azure import appearing
+from ostinato_azure import client as azure_client
+from ostinato_azure import client_activity
 from ostinato_azure.client import AzureClient
 from ostinato_azure.client_activity import perform
 from ostinato_azure.operations import (
@@ -93,8 +94,9 @@ def test_an_event_is_sent_once(client: AzureClient, twice: Twice) -> None:
 
 
 def test_an_event_for_nobody_or_for_what_has_ended_is_no_error(
-    client: AzureClient, twice: Twice
+    client: AzureClient, twice: Twice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(client_activity, "STRANGERS_APPEAR_IN", 0.1)
     client.wait(client.start("repeats", instance_id="done"), PATIENCE)
     for target in ("nobody", "done"):
         assert twice(Send(target, "e", "1", "id")) is None
@@ -150,12 +152,13 @@ def test_a_child_that_is_not_there_yet_is_waited_for(client: AzureClient) -> Non
 
 
 @pytest.mark.parametrize(
-    "operation", [TerminateTree("never", "late"), Send("never", "e", "1", "id", may_be_new=True)]
+    "operation", [TerminateTree("never", "late"), Send("never", "e", "1", "id", is_child=True)]
 )
 def test_a_child_that_never_appears_is_told(
     client: AzureClient, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(appearing, "APPEARS_IN", 0.1)
+    monkeypatch.setattr(client_activity, "APPEARS_IN", 0.1)
+    monkeypatch.setattr(azure_client, "APPEARS_IN", 0.1)
     with pytest.raises(ost.InstanceNotFoundError, match="never"):
         perform(operation_text(operation), client)
 
@@ -166,8 +169,29 @@ def test_an_id_is_free_as_soon_as_a_child_that_is_known_to_have_ended_has(
     client.start("collects", instance_id="one")
     ending = threading.Thread(target=client.raise_event, args=("one", "e", "end"))
     ending.start()
-    assert perform(operation_text(CheckId("one", lingers=True)), client) == "free"
+    assert perform(operation_text(CheckId("one", lingers=True)), client) == "over"
     ending.join()
+
+
+def test_an_event_reaches_an_instance_that_appears_in_time(client: AzureClient) -> None:
+    operation = operation_text(Send("late", "e", '"end"', "id"))
+    sending = threading.Thread(target=perform, args=(operation, client))
+    sending.start()
+    client.start("collects", instance_id="late")
+    sending.join()
+    assert client.wait("late", PATIENCE).output == ["end"]
+
+
+def test_an_event_for_a_child_waits_until_it_has_taken_the_place_of_another(
+    client: AzureClient,
+) -> None:
+    client.wait(client.start("repeats", instance_id="one"), PATIENCE)
+    operation = operation_text(Send("one", "e", '"end"', "id", is_child=True, replaces=True))
+    sending = threading.Thread(target=perform, args=(operation, client))
+    sending.start()
+    client.start("collects", instance_id="one", if_exists="replace_finished")
+    sending.join()
+    assert client.wait("one", PATIENCE).output == ["end"]
 
 
 def test_what_failed_is_tried_again_after_a_pause_that_grows(
@@ -193,4 +217,4 @@ def test_an_id_is_taken_while_its_instance_has_not_ended(client: AzureClient, tw
     assert twice(CheckId("one")) == "taken"
     client.raise_event("one", "e", "end")
     client.wait("one", PATIENCE)
-    assert twice(CheckId("one")) == "free"
+    assert twice(CheckId("one")) == "over"

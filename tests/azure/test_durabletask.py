@@ -139,9 +139,10 @@ def asked(answer: pb.OrchestratorResponse) -> list[pb.OrchestratorAction]:
 
 
 def end(answer: pb.OrchestratorResponse) -> pb.CompleteOrchestrationAction:
-    """How the execution ends; it does, and under no task's id."""
-    last = answer.actions[-1]
-    assert last.HasField("completeOrchestration") and last.id >= 0
+    """How the execution ends; it does, under an id behind all others that are asked for."""
+    *others, last = answer.actions
+    assert last.HasField("completeOrchestration")
+    assert all(last.id > other.id for other in others)
     return last.completeOrchestration
 
 

@@ -52,6 +52,26 @@ def application(*orchestrators: Any) -> ost.App:
     return app
 
 
+def decides(ctx: ost.OrchestrationContext):
+    """Wait for an event or a deadline."""
+    approved = ctx.wait_for_external_event("approved")
+    winner = yield ctx.task_any([approved, ctx.create_timer(timedelta(days=8))])
+    return "in time" if winner is approved else "too late"
+
+
+@pytest.mark.parametrize(("day", "outcome"), [(4, "in time"), (9, "too late")])
+def test_an_event_and_a_deadline_of_a_suspended_instance_count_by_when_they_came(
+    stand: Stands, day: int, outcome: str
+) -> None:
+    host = stand(application(decides))
+    instance_id = host.start("decides")
+    host.settle()
+    host.suspend_with(instance_id, "other", "null")
+    host.pass_time(timedelta(days=day))
+    host.come_back(instance_id, "approved", after=timedelta(days=7))
+    assert output(host.finish(instance_id)) == outcome
+
+
 def test_what_is_asked_for_behind_a_gate_runs_though_the_instance_ends_before_it_opens(
     stand: Stands,
 ) -> None:

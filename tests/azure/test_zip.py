@@ -18,6 +18,7 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from ostinato.client import InstanceStatus, RuntimeStatus
+from ostinato.testing.azure.events import ExecutionStarted
 from ostinato.testing.azure.functions_host import FunctionsHost
 from ostinato.testing.azure.host_settings import STORAGE, AppSettings, HostJson
 from ostinato.testing.azure.worker import IndexingFailed
@@ -153,8 +154,13 @@ def test_a_blob_that_arrives_is_ingested_and_reported_on_in_its_storage(running:
 
 def test_an_instance_outlives_its_worker(running: Running, tmp_path: Path):
     request = {"folder": str(ROOT / "orchestrations"), "report": str(tmp_path / "report.json")}
-    first = running.client.start("ingest", request)
+    hub = running.host.hub
+    hub.hold("first")
+    first = running.client.start("ingest", request, instance_id="first")
+    hub.let_through(first, [lambda event: isinstance(event, ExecutionStarted)])
+    hub.settle(60)
     running.worker.restart()
+    hub.release(first)
     second = running.client.start("ingest", request)
     found = [running.client.wait(instance_id, timeout=60) for instance_id in (first, second)]
     assert [status.runtime_status for status in found] == 2 * [RuntimeStatus.COMPLETED]

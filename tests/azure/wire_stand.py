@@ -70,6 +70,15 @@ class WireStand:
         self._hub.release(instance_id)
         self.settle()
 
+    def come_back(self, instance_id: str, event: str, *, after: timedelta) -> None:
+        """Raise an event, let time pass and resume, all of it while the app is away."""
+        self._hub.hold(instance_id)
+        self._hub.raise_event(instance_id, event, "null")
+        self.advance(after)
+        self._hub.resume(instance_id)
+        self._hub.release(instance_id)
+        self.settle()
+
     def suspend_with(self, instance_id: str, name: str, text: str) -> None:
         """Suspend an instance in the turn in which it takes an event."""
         self._hub.hold(instance_id)

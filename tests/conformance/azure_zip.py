@@ -53,6 +53,7 @@ class Package:
         self._python = python
         self._app = folder / "app"
         self._workers = OrderedDict[tuple[int, bool], LibraryWorker]()
+        self._replaced: list[LibraryWorker] = []
         project = folder / "project"
         cases = project / "conformance"
         cases.mkdir(parents=True)
@@ -81,8 +82,13 @@ class Package:
 
         It may have run cases before, unless it is to be ``fresh``.
         """
+        while self._replaced:
+            self._replaced.pop().close()
         place = APPS.index(app), grpc
         worker = self._workers.pop(place, None)
+        if worker is not None and fresh:
+            self._replaced.append(worker)  # for as long as its successor is not deployed
+            worker = None
         if worker is None:
             worker = LibraryWorker(
                 self._app,
@@ -92,8 +98,6 @@ class Package:
                     "CONFORMANCE_WIRE": "durabletask" if grpc else "classic",
                 },
             )
-        elif fresh:
-            worker.restart()
         self._workers[place] = worker
         if len(self._workers) > KEPT:
             self._workers.popitem(last=False)[1].close()
@@ -101,5 +105,5 @@ class Package:
 
     def close(self) -> None:
         """End the processes."""
-        for worker in self._workers.values():
+        for worker in (*self._workers.values(), *self._replaced):
             worker.close()

@@ -41,6 +41,19 @@ def sends_to_a_child(ctx: ost.OrchestrationContext) -> Flow:
 
 
 @case(
+    "an event sent to a child that was just asked for reaches it, not the one before it",
+    completes([[], [7]]),
+)
+@app.orchestration
+def sends_to_a_second_child(ctx: ost.OrchestrationContext) -> Flow:
+    child_id = f"{ctx.instance_id}-child"
+    first = yield ctx.call_sub_orchestrator(collects, 0, instance_id=child_id)
+    child = ctx.call_sub_orchestrator(collects, 1, instance_id=child_id)
+    ctx.send_event(child_id, "n", 7)
+    return [first, (yield child)]
+
+
+@case(
     "events to an unknown or finished instance are no error",
     completes("sent", others={"{id}-other": completes([])}),
     Start("collects", 0),

@@ -199,6 +199,21 @@ def suspended_deadline(ctx: ost.OrchestrationContext) -> Flow:
 
 
 @case(
+    "timers that pass while their instance is suspended fire in the order of their due times",
+    completes("shorter"),
+    Advance(timedelta(days=1)),
+    Suspend(),
+    *[Advance(timedelta(days=1))] * 14,
+    Resume(),
+)
+@app.orchestration
+def suspended_timers(ctx: ost.OrchestrationContext) -> Flow:
+    longer = ctx.create_timer(timedelta(days=12))
+    winner = yield ctx.task_any([longer, ctx.create_timer(timedelta(days=8))])
+    return "longer" if winner is longer else "shorter"
+
+
+@case(
     "what is held keeps its order, timers and events alike",
     completes(["timer", "event"]),
     Suspend(),

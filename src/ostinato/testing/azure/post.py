@@ -27,6 +27,8 @@ class Post:
 
     def __init__(self, clock: Clock, notify: Callable[[], None]) -> None:
         self.instances: dict[str, Instance] = {}
+        self._before: dict[str, Instance] = {}
+        """Instances that clients find until the child that has their id now has appeared."""
         self._clock = clock
         self._notify = notify
         self._timers = Timers()
@@ -41,10 +43,16 @@ class Post:
         Raises:
             InstanceUnknown: There is none.
         """
-        instance = self.instances.get(instance_id)
-        if instance is None or not instance.has_appeared:
+        instance = self._found(instance_id)
+        if instance is None:
             raise InstanceUnknown(instance_id)
         return instance
+
+    def _found(self, instance_id: str) -> Instance | None:
+        instance = self.instances.get(instance_id)
+        if instance is None or instance.has_appeared:
+            return instance
+        return self._before.get(instance_id)
 
     def unfinished(self, instance_id: str, what: str) -> Instance:
         """An instance that has not finished, to do ``what``.
@@ -68,9 +76,9 @@ class Post:
         """Instances that clients find and that match, by id."""
         return [
             instance
-            for id, instance in sorted(self.instances.items())
+            for id in sorted(self.instances)
             if id.startswith(prefix)
-            and instance.has_appeared
+            and (instance := self._found(id)) is not None
             and (not statuses or instance.status in statuses)
             and (created_from is None or instance.created >= created_from)
             and (created_to is None or instance.created <= created_to)
@@ -78,6 +86,10 @@ class Post:
 
     def create(self, started: ExecutionStarted) -> None:
         """Add an instance, in place of one that had its id, and send it its first message."""
+        before = self._found(started.instance_id)
+        self._before.pop(started.instance_id, None)
+        if before is not None and started.parent is not None:
+            self._before[started.instance_id] = before
         instance = Instance(started, created=started.timestamp, updated=started.timestamp)
         self.instances[instance.id] = instance
         self._aside.pop(instance.id, None)
