@@ -615,6 +615,20 @@ def test_a_name_that_is_registered_twice_is_told_with_the_line_that_does_it(fold
     )
 
 
+def test_what_the_users_code_prints_does_not_come_between_the_json(folder: Path):
+    (folder / "app.py").write_text(
+        "import ostinato as ost\nprint('loading')\napp = ost.App()\n"
+        "@app.orchestration\ndef talks(ctx):\n"
+        "    print('waiting')\n    return (yield ctx.wait_for_external_event('never'))\n"
+    )
+    ran = run("talks", "--id", "t", "--timeout", "0.01", "--json")
+    assert json.loads(ran.stdout)["waits_for"] == ["event 'never'"]
+    assert "loading\n" in ran.stderr
+    told = status("t", "--json")
+    assert json.loads(told.stdout)["waits_for"] == ["event 'never'"]
+    assert "waiting\n" in told.stderr
+
+
 # --- what an instance waits for ---
 
 

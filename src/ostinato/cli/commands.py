@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,7 +117,9 @@ def run_command(
             if_exists=if_exists,
             timeout=timeout,
         )
-        result = run_quietly(request, console) if quiet or as_json else run_live(request, console)
+        with redirect_stdout(sys.stderr):  # what the user's code prints is no output
+            run_it = run_quietly if quiet or as_json else run_live
+            result = run_it(request, console)
         _report(result, request, app, console, as_json=as_json)
     raise typer.Exit(result.code)
 

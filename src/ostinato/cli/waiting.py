@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import redirect_stdout
 from datetime import datetime
 from pathlib import Path
 
@@ -41,7 +43,7 @@ def waits_of(target: Target, client: Client, status: InstanceStatus, app: str | 
         return unanswered_in(client.get_outline(instance_id), status, _BY_AZURE)
     folder = Path.cwd()
     code = app_at_hand(folder) if app is None else find_app(app, folder)
-    with open_store(target.store, code) as hub:
+    with open_store(target.store, code) as hub, redirect_stdout(sys.stderr):  # it is replayed
         known = hub.waiting_for(instance_id)
     return known or unanswered_in(client.get_history(instance_id), status, _BY_CODE)
 
