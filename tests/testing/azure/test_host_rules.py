@@ -28,9 +28,10 @@ def test_what_the_host_starts_with_is_taken(host):
 
 
 @pytest.mark.parametrize("hub", ["my-hub", "1hub", "ab", "a" * 46, "höb"])
-def test_a_hub_that_storage_could_not_name_is_refused(hub):
+@pytest.mark.parametrize("durable", [{}, {"storageProvider": {"type": "AzureStorage"}}])
+def test_a_hub_that_storage_could_not_name_is_refused(hub, durable):
     with pytest.raises(HostJsonRefused) as caught:
-        check(with_hub(hub))
+        check(with_hub(hub, **durable))
     assert str(caught.value) == (
         "extensions.durableTask.hubName is 3 to 45 letters and digits, the first a letter,"
         f" not {hub!r}"

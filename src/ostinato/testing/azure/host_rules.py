@@ -56,7 +56,8 @@ def check(host: Mapping[str, Any]) -> None:
         raise HostJsonRefused(f'version is {there}: the host wants "version": "{VERSION}"')
     durable = section(section(host, "extensions"), "durableTask")
     hub, storage = named(durable, "hubName"), named(section(durable, "storageProvider"), "type")
-    if isinstance(hub, str) and storage is None and not _is_hub_name(hub):
+    is_azures = storage is None or str(storage).lower() == "azurestorage"
+    if isinstance(hub, str) and is_azures and not _is_hub_name(hub):
         raise HostJsonRefused(
             "extensions.durableTask.hubName is 3 to 45 letters and digits, the first a letter,"
             f" not {hub!r}"
