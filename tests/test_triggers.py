@@ -91,6 +91,10 @@ def test_other_routes_are_refused(route: str, said: str):
     assert said in message
 
 
+def test_the_same_methods_in_another_order_are_the_same_trigger():
+    assert Http("x", methods=("POST", "GET")) == Http("x", methods=("GET", "POST", "GET"))
+
+
 def test_unknown_and_missing_methods_are_refused():
     assert "has the unknown method 'FETCH'" in fault(lambda: Http("a", ("GET", "FETCH")))
     assert "has no method" in fault(lambda: Http("a", ()))

@@ -52,7 +52,8 @@ def _is_variable(name: Any) -> bool:
 class Http(msgspec.Struct, frozen=True):
     """A request to ``/api/<route>`` starts an instance.
 
-    ``{name}`` in place of a path segment is a parameter. Methods are kept in upper case.
+    ``{name}`` in place of a path segment is a parameter. Methods are kept in upper case,
+    and in an order of their own: versions that declare the same ones declare them alike.
     """
 
     route: str
@@ -71,14 +72,12 @@ class Http(msgspec.Struct, frozen=True):
                     "letters, digits and '-', '.', '_', '~'"
                 )
         _pieces(self.route, label)
-        methods = dict.fromkeys(
-            note(m, f"method of {label}").upper() for m in several(self.methods)
-        )
+        methods = [note(m, f"method of {label}").upper() for m in several(self.methods)]
         unknown = [method for method in methods if method not in _METHODS]
         if unknown or not methods:
             shown = f"the unknown method {unknown[0]!r}" if unknown else "no method"
             raise RegistrationError(f"{label} has {shown}; methods are {', '.join(_METHODS)}")
-        msgspec.structs.force_setattr(self, "methods", tuple(methods))
+        msgspec.structs.force_setattr(self, "methods", tuple(m for m in _METHODS if m in methods))
         auth: Any = self.auth
         if not isinstance(auth, HttpAuth | None):
             # The value is not shown: it may be the secret itself.
