@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 import ostinato as ost
@@ -230,6 +231,24 @@ def test_a_function_goes_by_its_registered_name(app: ost.App):
 
 
 RETRY = ost.RetryPolicy(2)
+
+
+def test_a_type_that_cannot_be_told_apart_is_taken_and_the_result_says_why_it_cannot_be_read(
+    app: ost.App,
+):
+    class Parcel(msgspec.Struct):
+        weight: int
+
+    def flow(ctx: ost.OrchestrationContext) -> Flow:
+        return (yield ctx.call_activity("a", expected_type=Order | Parcel))
+
+    history: list[Event] = [turn(), started(declared(app, flow)), scheduled(0, "a"), turn()]
+    history.append(completed(0, {}))
+    outcome = outcome_of(app.registry, history)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.type == "CodecError"
+    assert outcome.failure.message.startswith("result of activity 'a' cannot be read as ")
+    assert "Type unions may not contain more than one" in outcome.failure.message
 
 
 @pytest.mark.parametrize(

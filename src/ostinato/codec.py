@@ -69,9 +69,9 @@ def decode(text: str, type: Any = Any, what: Label = "") -> Any:
 
 
 def is_type(annotation: Any) -> bool:
-    """Whether there is a type that `decode` heeds; a name in place of one is not."""
-    if isinstance(annotation, type):
-        return True
+    """Whether it is a type, of which `decode` makes what it can; a name in place of one is not."""
+    if isinstance(annotation, type) or get_origin(annotation) is not None:
+        return True  # whether it can be read is for `decode` to say, and why not
     try:
         _decoder(annotation)
     except TypeError:
