@@ -58,7 +58,7 @@ LAYERS = """
     testing.azure.pool testing.azure.post
     testing.azure.dispatcher
     testing.azure.hub
-    testing.azure.worker_bindings testing.azure.worker_child
+    testing.azure.worker_bindings testing.azure.worker_child testing.azure.wrapping
     testing.azure.worker_direct
     testing.azure.host_rules
     testing.azure.binding_expressions testing.azure.host_settings testing.azure.ncrontab

@@ -36,7 +36,7 @@ from ostinato.testing.azure.host_settings import (
 from ostinato.testing.azure.management import WEBHOOK
 from ostinato.testing.azure.ports import Log
 from ostinato.testing.azure.worker import NEEDED_PYTHON, Function, Worker
-from ostinato.testing.azure.worker_child import FAILURES
+from ostinato.testing.azure.worker_child import FAILURE_LOGGER
 from ostinato.testing.azure.worker_direct import DirectWorker, load_app
 from ostinato.testing.azure.worker_library import LibraryWorker
 
@@ -248,7 +248,7 @@ class Emulator:
             f" which needs {NEEDED_PYTHON} (--python names one that has it)"
         )
         os.environ.update(settings.values)
-        failures = logging.getLogger(FAILURES)
+        failures = logging.getLogger(FAILURE_LOGGER)
         self._clean_up.callback(setattr, failures, "disabled", failures.disabled)
         failures.disabled = True
         return None

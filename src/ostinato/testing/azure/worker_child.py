@@ -17,6 +17,7 @@ import importlib
 import json
 import logging
 import os
+import runpy
 import signal
 import sys
 import sysconfig
@@ -34,7 +35,7 @@ PACKAGES = Path(".python_packages", "lib", "site-packages")
 DYNLOAD = "lib-dynload"
 """The folder of the standard library's extension modules."""
 
-FAILURES = "ostinato_azure.live"
+FAILURE_LOGGER = "ostinato_azure.live"
 """Logs the failures of instances, for alerts: here the host tells them, with the name."""
 
 WORKERS_OWN = {"azure_functions_runtime", "azurefunctions", "markupsafe", "werkzeug"}
@@ -50,7 +51,7 @@ def main(folder: Path) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for noisy in ("azure", "azure_functions_runtime", "httpcore", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger(FAILURES).disabled = True
+    logging.getLogger(FAILURE_LOGGER).disabled = True
     sys.path[:0] = [str(folder / PACKAGES), str(folder)]
     asyncio.run(serve(folder, frames_in, frames_out))
 
@@ -83,7 +84,7 @@ async def serve(folder: Path, frames_in: IO[bytes], frames_out: IO[bytes]) -> No
     failure = getattr(started.result, "exception", None)
     if failure is not None:
         has_none = "Could not find top level function app" in failure.message
-        mend = how_to_wrap(sys.modules["function_app"]) if has_none else ""
+        mend = how_to_wrap() if has_none else ""
         send({"failed": failure.message + mend, "stack": failure.stack_trace})
         return
     functions = listed.function_metadata_results
@@ -115,16 +116,11 @@ def how_to_get_it() -> str:
     return f"{needed}: this is Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
-def how_to_wrap(module: ModuleType) -> str:
-    """What to do where a module has no function app, but an application of Ostinato's."""
-    for name, value in vars(module).items():
-        kind = value.__class__
-        if (kind.__module__.partition(".")[0], kind.__name__) == ("ostinato", "App"):
-            return (
-                f"\nhint: {name!r} is an application and no function app yet:"
-                f" app = ostinato_azure.function_app({name})"
-            )
-    return ""
+def how_to_wrap() -> str:
+    """What to do where the app's module has no function app."""
+    wrapping = runpy.run_path(str(Path(__file__).with_name("wrapping.py")))
+    mend: str = wrapping["how_to_wrap"](sys.modules["function_app"])
+    return mend
 
 
 def hide_environment(own: list[str]) -> None:

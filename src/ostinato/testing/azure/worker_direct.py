@@ -40,7 +40,7 @@ from ostinato.testing.azure.worker import (
     Text,
     readable,
 )
-from ostinato.testing.azure.worker_child import how_to_wrap
+from ostinato.testing.azure.wrapping import how_to_wrap
 
 _LOCAL = threading.local()
 _LOOP_LOCK = threading.Lock()
