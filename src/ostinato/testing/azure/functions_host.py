@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -97,7 +97,7 @@ class FunctionsHost:
         self._calling = Calling(
             worker=lambda: self._worker, bindings=self._bindings(), log=log, folder=folder
         )
-        self._retired = ExitStack()
+        self._retiring = list[threading.Thread]()
         self._sidecar: SidecarServer | None = None
         self._served = self._serve()
         functions = self._durable(worker)
@@ -165,7 +165,9 @@ class FunctionsHost:
         self._served = self._serve()
         self.hub.deploy(self._durable(worker))
         interval = before.stop_polling()
-        self._retired.callback(before.close)
+        retiring = threading.Thread(target=before.close, name="functions-retired")
+        retiring.start()
+        self._retiring = [*filter(threading.Thread.is_alive, self._retiring), retiring]
         if interval is not None:
             self.start_polling(interval)
 
@@ -178,7 +180,8 @@ class FunctionsHost:
             self._sidecar.close()
         self.hub.close()
         self._served.close()
-        self._retired.close()
+        for thread in self._retiring:
+            thread.join()
 
     def __enter__(self) -> Self:
         return self
