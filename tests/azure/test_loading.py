@@ -69,8 +69,9 @@ def test_what_an_older_python_cannot_read_is_refused_for_it():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{bad", "host.json is no JSON: "),
-        ("[1]", "host.json is no JSON object"),
+        ("{bad", "host.json: it is no JSON: "),
+        ("[1]", "host.json: it is no JSON object"),
+        ('{"version": "2.0", "extensions": []}', "host.json: 'extensions' is no JSON object"),
         ('{"version": "1.0"}', 'host.json: version is "1.0": the host wants'),
     ],
 )

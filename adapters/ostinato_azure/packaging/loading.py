@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from sysconfig import get_platform
-from typing import Any, cast
+from typing import Any
 
 from packaging.tags import platform_tags
 
@@ -47,8 +47,8 @@ def check_files(
     Raises:
         PackagingError: One cannot be read, or is refused.
     """
-    host = _host_json(_data(own["host.json"]))
     try:
+        host = host_rules.parse(_data(own["host.json"]))
         host_rules.check(host)
     except host_rules.HostJsonRefused as error:
         raise PackagingError(f"host.json: {error}") from None
@@ -115,16 +115,6 @@ def check_app(
             f"function_app.py cannot be loaded: {raised}\n"
             f"hint: settings that it reads are those of this environment; {SKIP}"
         )
-
-
-def _host_json(data: bytes) -> dict[str, Any]:
-    try:
-        host: Any = json.loads(data.decode("utf-8-sig"))
-    except ValueError as error:
-        raise PackagingError(f"host.json is no JSON: {error}") from None
-    if not isinstance(host, dict):
-        raise PackagingError("host.json is no JSON object")
-    return cast(dict[str, Any], host)
 
 
 def _compile(name: str, data: bytes, target: Target) -> None:

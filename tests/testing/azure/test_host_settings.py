@@ -59,8 +59,8 @@ def test_what_a_host_json_says_is_read(tmp_path):
     ("text", "why"),
     [
         (None, r"there is no host\.json in .*: is it the folder of a function app"),
-        ("{", r"host\.json is not JSON"),
-        ("[]", r"host\.json is no JSON object"),
+        ("{", r"host\.json: it is no JSON"),
+        ("[]", r"host\.json: it is no JSON object"),
         ('{"version": "2.0", "extensions": []}', "'extensions' is no JSON object"),
         (
             '{"version": "2.0", "functionTimeout": "5 minutes"}',

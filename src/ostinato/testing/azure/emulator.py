@@ -96,7 +96,7 @@ class Emulator:
             if host_json is None:
                 self._json = HostJson.read(folder)
             else:
-                self._json = HostJson.parse(host_json, folder / "host.json")
+                self._json = HostJson.parse(host_json.encode(), folder / "host.json")
             self._notes += [f"warning: {line}" for line in self._json.passed_over]
             settings = self._settings(folder, storage)
             if replay_always:

@@ -43,6 +43,21 @@ class HostJsonRefused(ValueError):
     """The host would not start with it; the message has the key and the mend in a line."""
 
 
+def parse(data: bytes) -> Mapping[str, Any]:
+    """Read a file, host.json or another of the host's, as the one JSON object that it is.
+
+    Raises:
+        HostJsonRefused: It is none.
+    """
+    try:
+        value: Any = json.loads(data.decode("utf-8-sig"))
+    except ValueError as error:
+        raise HostJsonRefused(f"it is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise HostJsonRefused("it is no JSON object")
+    return cast(dict[str, Any], value)
+
+
 def check(host: Mapping[str, Any]) -> None:
     """See that the host would start with a host.json.
 
@@ -74,15 +89,23 @@ def passed_over(host: Mapping[str, Any]) -> Iterator[str]:
             yield f"host.json: {key!r} means nothing to Azure's host{hint}"
 
 
-def named(section: Mapping[str, Any], name: str) -> Any:
-    """The value of a key in any case; None where there is none."""
-    return next((value for key, value in section.items() if key.lower() == name.lower()), None)
+def named(section: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """The value of a key in any case; ``default`` where there is none, or null."""
+    found = (value for key, value in section.items() if key.lower() == name.lower())
+    value = next(found, None)
+    return default if value is None else value
 
 
 def section(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The object of a key in any case; an empty one where there is none."""
-    value = named(whole, name)
-    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+    """The object of a key in any case; an empty one where there is none.
+
+    Raises:
+        HostJsonRefused: There is something else.
+    """
+    value = named(whole, name, dict[str, Any]())
+    if not isinstance(value, dict):
+        raise HostJsonRefused(f"{name!r} is no JSON object")
+    return cast(dict[str, Any], value)
 
 
 def _is_hub_name(hub: str) -> bool:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from ostinato.testing.azure import host_rules
+from ostinato.testing.azure.host_rules import named, section
 from ostinato.testing.azure.options import HubOptions
 from ostinato.testing.azure.worker import BindingError
 
@@ -67,43 +67,53 @@ class HostJson:
             SettingsError: It is missing, or is not as it should be.
         """
         path = folder / "host.json"
-        return cls.parse(_text(path), path)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise SettingsError(
+                f"there is no {path.name} in {folder}: is it the folder of a function app?"
+            ) from None
+        return cls.parse(data, path)
 
     @classmethod
-    def parse(cls, text: str, path: Path) -> Self:
-        """Read the text of a host.json; ``path`` is what messages call it.
+    def parse(cls, data: bytes, path: Path) -> Self:
+        """Read the content of a host.json; ``path`` is what messages call it.
 
         Raises:
             SettingsError: It is not as it should be.
         """
-        whole = _object(text, path)
         try:
+            whole = host_rules.parse(data)
             host_rules.check(whole)
+            return cls._of(whole, path)
         except host_rules.HostJsonRefused as error:
             raise SettingsError(f"{path}: {error}") from None
-        extensions = _section(whole, "extensions", path)
-        durable = _section(extensions, "durableTask", path)
-        queues = _section(extensions, "queues", path)
-        encoding = str(_value(queues, "messageEncoding", "base64")).lower()
+
+    @classmethod
+    def _of(cls, whole: Mapping[str, Any], path: Path) -> Self:
+        extensions = section(whole, "extensions")
+        durable = section(extensions, "durableTask")
+        queues = section(extensions, "queues")
+        encoding = str(named(queues, "messageEncoding", "base64")).lower()
         if encoding not in {"base64", "none"}:
             raise SettingsError(f"{path}: messageEncoding is 'base64' or 'none', not {encoding!r}")
-        timeout = _value(whole, "functionTimeout")
-        storage = _section(durable, "storageProvider", path)
-        version = _value(durable, "defaultVersion")
+        timeout = named(whole, "functionTimeout")
+        storage = section(durable, "storageProvider")
+        version = named(durable, "defaultVersion")
         return cls(
-            hub_name=str(_value(durable, "hubName") or cls().hub_name),
+            hub_name=str(named(durable, "hubName") or cls().hub_name),
             hub=HubOptions(
                 control_queue_buffer=_number(
                     storage, "controlQueueBufferThreshold", HubOptions().control_queue_buffer, path
                 ),
                 default_version=None if version is None else str(version),
             ),
-            route_prefix=str(_value(_section(extensions, "http", path), "routePrefix", "api")),
+            route_prefix=str(named(section(extensions, "http"), "routePrefix", "api")),
             function_timeout=None if timeout in (None, "-1") else timespan(timeout, path),
             queues=QueueOptions(
                 batch_size=_number(queues, "batchSize", 16, path),
                 max_dequeue_count=_number(queues, "maxDequeueCount", 5, path),
-                visibility_timeout=timespan(_value(queues, "visibilityTimeout", "00:00:00"), path),
+                visibility_timeout=timespan(named(queues, "visibilityTimeout", "00:00:00"), path),
                 base64=encoding == "base64",
             ),
             passed_over=tuple(host_rules.passed_over(whole)),
@@ -126,7 +136,10 @@ class AppSettings:
         path = folder / "local.settings.json"
         if not path.is_file():
             return cls()
-        values = _section(_object(_text(path), path), "Values", path)
+        try:
+            values = section(host_rules.parse(path.read_bytes()), "Values")
+        except host_rules.HostJsonRefused as error:
+            raise SettingsError(f"{path}: {error}") from None
         return cls({str(key): str(value) for key, value in values.items()})
 
     def resolve(self, text: str) -> str:
@@ -193,41 +206,8 @@ def timespan(text: object, path: Path) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise SettingsError(
-            f"there is no {path.name} in {path.parent}: is it the folder of a function app?"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path} is not JSON: {error}") from None
-
-
-def _object(text: str, path: Path) -> Mapping[str, Any]:
-    try:
-        value: Any = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise SettingsError(f"{path} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise SettingsError(f"{path} is no JSON object")
-    return cast(dict[str, Any], value)
-
-
-def _section(whole: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
-    value = _value(whole, name, dict[str, Any]())
-    if not isinstance(value, dict):
-        raise SettingsError(f"{path}: {name!r} is no JSON object")
-    return cast(dict[str, Any], value)
-
-
-def _value(section: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    value = host_rules.named(section, name)
-    return default if value is None else value
-
-
-def _number(section: Mapping[str, Any], name: str, default: int, path: Path) -> int:
-    value = _value(section, name, default)
+def _number(options: Mapping[str, Any], name: str, default: int, path: Path) -> int:
+    value = named(options, name, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise SettingsError(f"{path}: {name} is a whole number from 1 on, not {value!r}")
     return value
