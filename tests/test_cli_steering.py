@@ -108,7 +108,7 @@ def test_the_status_of_an_unfinished_instance_says_what_it_waits_for(place: Plac
     assert child.startswith("child 'waits' 'boss-c', since 20")
     assert f"waits for      {child}\n" in place.do("status", "boss").stdout
     timer, event = place.told("status", "late")["waits_for"]
-    assert timer.startswith("a timer due at 20")
+    assert timer.startswith("the timer due at 20")
     assert event.startswith("perhaps an external event, too (")
     (event,) = place.told("status", "boss-c")["waits_for"]
     assert event.startswith("an external event, or its next turn (")

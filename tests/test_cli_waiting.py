@@ -72,7 +72,7 @@ def test_what_was_answered_is_not_waited_for():
 
 def test_a_timer_may_be_the_deadline_of_an_event():
     assert waits(ev.TimerCreated(at=NOW, task_id=0, due=LATER)) == [
-        "a timer due at 2030-01-01 00:05:00 UTC",
+        "the timer due at 2030-01-01 00:05:00 UTC",
         "perhaps an external event, too (nobody knows)",
     ]
 

@@ -323,7 +323,7 @@ def test_what_a_poll_waits_for_is_told_in_words():
     orchestration = begin()
     assert orchestration.waiting_for() == [f"activity '{HTTP_ACTIVITY}' (task 0)"]
     fed(orchestration, answer(0, 202, location="/x"))
-    assert orchestration.waiting_for() == ["the timer due at 2026-03-01T12:00:30+00:00"]
+    assert orchestration.waiting_for() == ["the timer due at 2026-03-01 12:00:30 UTC"]
 
 
 def test_a_location_that_is_no_uri_can_be_caught():

@@ -15,7 +15,7 @@ import ostinato
 PACKAGE = Path(ostinato.__file__).parent
 
 LAYERS = """
-    errors
+    errors waits
     failures arguments tokens
     codec retry ids
     events

@@ -550,7 +550,7 @@ def test_while_suspended_messages_are_held_and_then_applied_in_order(app: ost.Ap
     orchestration, _ = live(app.registry, turn(), started("flow"), raised("go", 1), suspended())
     assert orchestration.suspended
     assert fed(orchestration, raised("go", 2), raised("go", 3)) == []
-    assert orchestration.waiting_for() == ["ExecutionResumed (it is suspended)"]
+    assert orchestration.waiting_for() == ["being resumed: it is suspended", "event 'go'"]
     assert fed(orchestration, resumed()) == ends(Completed("[1,2,3]"))
     assert not orchestration.suspended
 

@@ -24,6 +24,7 @@ from math import inf
 from typing import Any, assert_never
 
 from ostinato import events as ev
+from ostinato import waits
 from ostinato.actions import (
     Action,
     CancelTimer,
@@ -206,9 +207,10 @@ class Orchestration:
 
     def waiting_for(self) -> list[str]:
         """What the orchestrator waits for, in words; empty when it has ended."""
-        if self._suspended:
-            return ["ExecutionResumed (it is suspended)"]
-        return [] if self._awaited is None or self._outcome else _describe(self._awaited)
+        told = [waits.SUSPENDED] if self._suspended else []
+        if self._awaited is not None and not self._outcome:
+            told += _describe(self._awaited)
+        return told
 
     # What the host tells
 

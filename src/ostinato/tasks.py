@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from ostinato import events as ev
+from ostinato import waits
 from ostinato.actions import (
     Action,
     CreateSubOrchestration,
@@ -271,7 +272,7 @@ class Attempts(HostTask[T_co]):
         attempt = f", attempt {self._attempt}" if self._attempt > 1 else ""
         if self._due is None:
             return f"{what} (task {self._id}{attempt})"
-        return f"the retry of {what} at {self._due.isoformat()}"
+        return f"the retry of {what} at {waits.moment(self._due)}"
 
     def _pause_over(self) -> None:
         self._due = None
@@ -333,7 +334,7 @@ class ActivityTask(Attempts[T_co]):
 
     def waits_for(self) -> str:
         """What it waits for, in words for people."""
-        return self._waits_for(f"activity {self._name!r}")
+        return self._waits_for(waits.activity(self._name))
 
     def _label(self) -> str:
         return f"result of activity {self._name!r}"
@@ -397,7 +398,7 @@ class SubOrchestrationTask(Attempts[T_co]):
 
     def waits_for(self) -> str:
         """What it waits for, in words for people."""
-        return self._waits_for(f"child {self._name!r} {self.child_instance_id!r}")
+        return self._waits_for(waits.child(self._name, self.child_instance_id))
 
     def _label(self) -> str:
         return f"output of orchestration {self._name!r}"
@@ -486,7 +487,7 @@ class TimerTask(Timed[None]):
 
     def waits_for(self) -> str:
         """What it waits for, in words for people."""
-        return f"the timer due at {self._due.isoformat()}"
+        return waits.timer(self._due)
 
     def _time_is_up(self) -> None:
         self._succeed("null")

@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ostinato import events as ev
+from ostinato import waits
 from ostinato.cli.discovery import app_at_hand, find_app
-from ostinato.cli.printing import time_text
 from ostinato.cli.targets import LocalTarget, Target, open_store
 from ostinato.client import Client, InstanceStatus, RuntimeStatus
 from ostinato.events import Event, Scheduling
@@ -60,19 +60,19 @@ def unanswered_in(history: Sequence[Event], status: InstanceStatus, untold: str)
     Which events are waited for is not in it: ``untold`` says where it is.
     """
     begun = _open(history)
-    waits = [*_activities(begun), *_children(begun)]
-    is_told = bool(waits)
+    told = [*_activities(begun), *_children(begun)]
+    is_told = bool(told)
     due = [event.due for event in begun if isinstance(event, ev.TimerCreated)]
-    waits += [f"a timer due at {time_text(at)} UTC" for at in due]
+    told += map(waits.timer, due)
     if status.runtime_status is RuntimeStatus.SUSPENDED:
-        waits.insert(0, "being resumed: it is suspended")
-    if status.runtime_status is RuntimeStatus.PENDING and not waits:
-        waits.append("its first turn")
+        told.insert(0, waits.SUSPENDED)
+    if status.runtime_status is RuntimeStatus.PENDING and not told:
+        told.append("its first turn")
     elif due and not is_told:
-        waits.append(f"perhaps an external event, too ({untold})")
+        told.append(f"perhaps an external event, too ({untold})")
     elif not is_told:
-        waits.append(f"an external event, or its next turn ({untold})")
-    return waits
+        told.append(f"an external event, or its next turn ({untold})")
+    return told
 
 
 def _open(history: Sequence[Event]) -> list[Scheduling]:
@@ -103,15 +103,15 @@ def _activities(scheduled: Iterable[Scheduling]) -> Iterator[str]:
         if isinstance(event, ev.TaskScheduled):
             times_of.setdefault(event.name, []).append(event.at)
     for name, times in times_of.items():
-        since = f"since {time_text(min(times))} UTC"
+        since = f"since {waits.moment(min(times))}"
         if len(times) == 1:
-            yield f"activity {name!r}, {since}"
+            yield f"{waits.activity(name)}, {since}"
         else:
-            yield f"{len(times):,} calls of activity {name!r}, the oldest {since}"
+            yield f"{len(times):,} calls of {waits.activity(name)}, the oldest {since}"
 
 
 def _children(scheduled: Iterable[Scheduling]) -> Iterator[str]:
     for event in scheduled:
         if isinstance(event, ev.SubOrchestrationInstanceCreated) and not event.detached:
-            since = f"since {time_text(event.at)} UTC"
-            yield f"child {event.name!r} {event.instance_id!r}, {since}"
+            what = waits.child(event.name, event.instance_id)
+            yield f"{what}, since {waits.moment(event.at)}"

@@ -8,6 +8,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ostinato import waits
 from ostinato.app import App
 from ostinato.arguments import count, seconds
 from ostinato.definitions import Registry
@@ -221,7 +222,7 @@ def _waiting_for(
     if not history:
         started = store.first_event(instance_id)
         due = started.start_at if started is not None else None
-        return [] if due is None else [f"its start at {due.isoformat()}"]
+        return [] if due is None else [waits.start(due)]
     if registry is None:
         return []
     orchestration = Orchestration(registry)
