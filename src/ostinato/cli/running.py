@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from msgspec import UNSET
@@ -136,6 +137,8 @@ class Before:
     """Whether there are still more of them."""
     progress: Progress | None = None
     """How far the instance asked for was, if it was unfinished."""
+    ended_at: datetime | None = None
+    """When it had ended, if it was finished; one that was rewound goes on from there."""
 
 
 def _look(request: Run) -> Before:
@@ -147,11 +150,20 @@ def _look(request: Run) -> Before:
         mine = request.instance_id
         others = [s for s in page.instances if s.parent is None and s.instance_id != mine]
         progress: Progress | None = None
+        ended_at: datetime | None = None
         if mine is not None:
             with suppress(InstanceNotFoundError):
-                if not hub.client.get_status(mine).runtime_status.is_finished:
+                status = hub.client.get_status(mine)
+                if status.runtime_status.is_finished:
+                    ended_at = status.updated_at
+                else:
                     progress = hub.progress(mine)
-        return Before(others=len(others), more=page.next_page is not None, progress=progress)
+        return Before(
+            others=len(others),
+            more=page.next_page is not None,
+            progress=progress,
+            ended_at=ended_at,
+        )
 
 
 def _tell_of_others(before: Before, request: Run, display: Display) -> None:
@@ -169,7 +181,9 @@ def _begin(before: Before, request: Run, host: Host) -> tuple[str, InstanceStatu
     """Start the instance unless it is there already; return its id, it, and what to say of it."""
     existing = _existing(request, host.client)
     had_ended = before.progress is None and (
-        existing is not None and existing.runtime_status.is_finished
+        existing is not None
+        and existing.runtime_status.is_finished
+        and before.ended_at in (None, existing.updated_at)
     )
     if existing is None or (had_ended and _anew(request)):
         given = _input(request, existing)
