@@ -60,7 +60,7 @@ from ostinato_azure.markers import (
 from ostinato_azure.names import GATE
 from ostinato_azure.rewinding import Failures
 from ostinato_azure.turns import Turn, is_taken_out, recorded_markers, turns_of, with_rewinds
-from ostinato_azure.waiting import Chains, Groups
+from ostinato_azure.waiting import Chains, Children, Groups
 
 LONGEST_TIMER = timedelta(days=6)
 """Timers that are due later are set in hops: Azure Storage cannot delay a message for longer."""
@@ -137,11 +137,7 @@ class Table:
         self._gate: Entry | None = None
         self._waiting_start: ev.ExecutionStarted | None = None
         self._early: list[Event] = []
-        self._children: set[str] = set()
-        """Ids of the children that are asked for and have not ended."""
-        self._ended_children: set[str] = set()
-        self._replacing: set[str] = set()
-        """Ids of children that had an instance before, which has ended."""
+        self._children = Children()
         self._ending: set[int] = set()
         self._tags: dict[str, str] | None = None
         self._clock_stands_at = datetime.max
@@ -399,8 +395,7 @@ class Table:
             return None
         entry.finished = True
         if entry.kind is Kind.CHILD:
-            self._children.discard(entry.instance_id)
-            self._ended_children.add(entry.instance_id)
+            self._children.end(entry.instance_id)
         if entry.group is not None:
             self._groups.ended(entry.group)
         return entry
@@ -445,11 +440,13 @@ class Table:
                 self._refuse_child(entry.action)
             else:
                 if event.result == '"over"':
-                    self._replacing.add(entry.instance_id)
+                    self._children.replacing.add(entry.instance_id)
                 self._ready.append(self._child(entry.action, again=True))
         following = self._chains.next(entry.instance_id)
         while (
-            following is not None and following.is_check and following.instance_id in self._children
+            following is not None
+            and following.is_check
+            and following.instance_id in self._children.open
         ):
             assert isinstance(following.action, CreateSubOrchestration)
             self._refuse_child(following.action)
@@ -558,8 +555,8 @@ class Table:
     def _write(self, entry: Entry) -> Entry:
         """Write what an activity is given: only where the host is to be asked for it."""
         action = entry.action
-        if isinstance(action, SendEvent) and entry.instance_id in self._children:
-            replaces = entry.instance_id in self._replacing
+        if isinstance(action, SendEvent) and entry.instance_id in self._children.open:
+            replaces = entry.instance_id in self._children.replacing
             entry.text = operations.for_a_child(entry.text, replaces=replaces)
         if not isinstance(action, ScheduleTask) or entry.text:
             return entry
@@ -584,14 +581,14 @@ class Table:
             )
         elif action.instance_id == child_id(self._core.execution_id, action.task_id):
             self._ready.append(self._child(action, again=False))
-        elif action.instance_id in self._children:
+        elif action.instance_id in self._children.open:
             self._refuse_child(action)
         else:
-            lingers = action.instance_id in self._ended_children
+            lingers = action.instance_id in self._children.ended
             self._operate(operations.CheckId(action.instance_id, lingers=lingers), action)
 
     def _child(self, action: CreateSubOrchestration, *, again: bool) -> Entry:
-        self._children.add(action.instance_id)
+        self._children.open.add(action.instance_id)
         return Entry(
             Kind.CHILD,
             name=action.name,
@@ -662,7 +659,7 @@ class Table:
                 and self._core.is_open(entry.core_id)
             ):
                 self._ending.add(entry.core_id)
-                replaces = entry.instance_id in self._replacing
+                replaces = entry.instance_id in self._children.replacing
                 operation = operations.TerminateTree(
                     entry.instance_id, PARENT_ENDED, replaces=replaces
                 )

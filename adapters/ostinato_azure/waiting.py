@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from ostinato.actions import ScheduleTask
 from ostinato_azure.entries import Entry
@@ -67,3 +68,19 @@ class Chains:
         """Forget the questions that wait."""
         for target, waiting in self._waiting.items():
             self._waiting[target] = deque(entry for entry in waiting if not entry.is_check)
+
+
+@dataclass(slots=True)
+class Children:
+    """Ids of the children of one execution, as far as anything waits for them."""
+
+    open: set[str] = field(default_factory=set[str])
+    """Asked for, and not ended."""
+    ended: set[str] = field(default_factory=set[str])
+    replacing: set[str] = field(default_factory=set[str])
+    """In the place of an instance that has ended, which is found until they appear."""
+
+    def end(self, instance_id: str) -> None:
+        """Note that a child has ended."""
+        self.open.discard(instance_id)
+        self.ended.add(instance_id)
