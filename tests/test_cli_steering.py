@@ -218,6 +218,8 @@ def test_an_id_that_is_in_use_is_told_with_what_a_shell_can_do_about_it(place: P
     ended(place, "one")
     place.client.start("waits", instance_id="busy")
     place.settle()
+    over = place.do("restart", "busy", "--new-id", "one")
+    assert refused(over, "an instance 'one' already", "another --new-id", "ostinato purge one")
     taken = place.do("restart", "one", "--new-id", "busy")
     assert refused(taken, "'busy' has not ended", "another --new-id", "ostinato terminate busy")
     assert "if_exists" not in taken.stderr

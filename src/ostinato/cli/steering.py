@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +31,7 @@ from ostinato.cli.targets import (
 )
 from ostinato.cli.waiting import shortened, waits_of
 from ostinato.client import Client, Query, RuntimeStatus
-from ostinato.errors import InstanceExistsError
+from ostinato.errors import InstanceExistsError, InstanceNotFoundError
 from ostinato.events import events_to_json
 
 verbs = typer.Typer()
@@ -41,7 +41,9 @@ MAX_WAITS = 20
 
 Instance = Annotated[str, typer.Argument(help="The instance id.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ReasonOption = Annotated[str, typer.Option(help="Is kept in the history.")]
+ReasonOption = Annotated[
+    str, typer.Option(help="Is kept in the history; Azure does not show that of a rewind.")
+]
 StatusOption = Annotated[
     list[RuntimeStatus] | None,
     typer.Option("--status", case_sensitive=False, help="May be repeated."),
@@ -219,6 +221,8 @@ def restart_command(
         if new_id is not None and same_id:
             raise UsageError("--new-id and --same-id do not go together")
         chosen = not same_id if new_id is None else new_id
+        if new_id is not None:
+            _refuse_ended(client, new_id)
         try:
             started = client.restart(instance, new_instance_id=chosen)
         except InstanceExistsError:
@@ -230,6 +234,17 @@ def restart_command(
                 f"  {shlex.join(words)}"
             ) from None
     typer.echo(started)
+
+
+def _refuse_ended(client: Client, new_id: str) -> None:
+    """Refuse to replace an instance by one of a new id, which would be forgotten."""
+    with suppress(InstanceNotFoundError):
+        status = client.get_status(new_id).runtime_status
+        if status.is_finished:
+            raise UsageError(
+                f"there is an instance {new_id!r} already ({status}): choose another --new-id, or "
+                f"forget it first: ostinato purge {new_id}"
+            )
 
 
 @verbs.command("purge")
