@@ -325,8 +325,10 @@ def _actions(table: Table, new: list[Entry]) -> Iterator[_Action]:
     once the function is back, the instance can be rewound.
     """
     group: list[_Action] = []
+    # Nothing goes on with a call whose function is gone: the core found each of them in the app.
+    has_ended = table.outcome is not None
     for entry in table.known:
-        if table.is_gone(entry):
+        if has_ended and table.is_gone(entry):
             yield from _grouped(group)
             return
         if entry.kind is Kind.GATE:

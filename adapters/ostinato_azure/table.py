@@ -533,7 +533,8 @@ class Table:
                 assert_never(action)
 
     def _ask_activity(self, action: ScheduleTask) -> None:
-        if not self._around.runs_activity(action.name):
+        is_own = self._around.is_own_activity(action.name)
+        if not (is_own or self._around.has_activity(action.name)):
             reason = f"activity {action.name!r} is another application's: no one here runs it"
             failure = unstructured(ACTIVITY_ERROR, reason, action.name, action.attempt)
             failed = ev.TaskFailed(at=self._now, task_id=action.task_id, failure=failure)
@@ -545,7 +546,7 @@ class Table:
             action=action,
             core_id=action.task_id,
             group=action.group,
-            foreign=not self._around.is_own_activity(action.name),
+            foreign=not is_own,
         )
         if action.group is None:
             self._ready.append(entry)
